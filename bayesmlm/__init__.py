@@ -1,0 +1,106 @@
+"""Bayesian multilevel models from lme4 formulas, beside the ML/REML fit of the same model.
+
+>>> import bayesmlm as bm
+>>> gcse = bm.load_dataset("gcsemv")
+>>> fit = bm.fit("course ~ 1 + female + (1 + female | school)", gcse, seed=1)  # doctest: +SKIP
+>>> ref = bm.lmer("course ~ 1 + female + (1 + female | school)", gcse, reml=False)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bayesmlm.errors import (
+    BayesMLMError,
+    BayesMLMWarning,
+    ConvergenceWarning,
+    DataError,
+    DataWarning,
+    FormulaError,
+    PriorError,
+    SamplingError,
+)
+
+if TYPE_CHECKING:
+    from bayesmlm import plots
+    from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
+    from bayesmlm.fitting import Fit, compare, fit
+    from bayesmlm.formula import parse_formula
+    from bayesmlm.frequentist import LinearFit, ReferenceFit, complete_pooling, lm, lmer, no_pooling
+    from bayesmlm.priors import (
+        cauchy,
+        decov,
+        exponential,
+        gamma,
+        half_cauchy,
+        half_normal,
+        half_student_t,
+        lkj,
+        normal,
+        student_t,
+    )
+
+__version__ = "0.1.0.dev0"
+
+# Where each public name lives; it is imported when first used, so that `import bayesmlm` is quick.
+_HOMES = {
+    "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "bayesmlm.fitting": ("Fit", "compare", "fit"),
+    "bayesmlm.formula": ("parse_formula",),
+    "bayesmlm.frequentist": ("LinearFit", "ReferenceFit", "complete_pooling", "lm", "lmer", "no_pooling"),
+    "bayesmlm.priors": (
+        *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
+        *("lkj", "normal", "student_t"),
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BayesMLMError",
+    "BayesMLMWarning",
+    "ConvergenceWarning",
+    "DataError",
+    "DataWarning",
+    "Fit",
+    "FormulaError",
+    "LinearFit",
+    "PriorError",
+    "ReferenceFit",
+    "SamplingError",
+    "cauchy",
+    "compare",
+    "complete_pooling",
+    "decov",
+    "describe_dataset",
+    "exponential",
+    "fit",
+    "gamma",
+    "half_cauchy",
+    "half_normal",
+    "half_student_t",
+    "list_datasets",
+    "lkj",
+    "lm",
+    "lmer",
+    "load_dataset",
+    "no_pooling",
+    "normal",
+    "parse_formula",
+    "plots",
+    "student_t",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return importlib.import_module("bayesmlm.plots")
+    if name not in _HOME:
+        raise AttributeError(f"module 'bayesmlm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,200 @@
+"""The posterior beside the ML/REML fit of the same model, with a verdict per row.
+
+Verdicts
+--------
+agree
+    The reference estimate lies within the posterior interval.
+boundary
+    The reference fit put a standard deviation at zero or a correlation at -1 or 1, where its standard
+    theory fails; the posterior's answer stands beside it.
+prior-sensitive
+    The reference estimate lies outside the posterior interval: with few groups the prior matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.covariance import BlockCovariance
+from bayesmlm.design import Design
+from bayesmlm.draws import SAMPLE, BlockDraws, Posterior
+from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.tables import icc_draws, mad_sd, reference_icc, tidy_posterior, tidy_reference
+
+ZERO_SD = 1e-4  # relative to sigma: lme4's tolerance for a singular fit
+EXTREME_CORRELATION = 0.999
+SMALL_SHARE = 0.1  # "small" for a standard deviation: a tenth of sigma
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Posterior and reference fit side by side.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per parameter: effect, group, term; reference, reference_se (NaN where it has none);
+        median, mad_sd, conf_low, conf_high of the posterior; shift = (median - reference) / mad_sd;
+        verdict; note.
+    groups : DataFrame
+        One row per block and column: group, term, correlation of BLUPs with posterior means, the level
+        where they differ most, both values there, and that difference in posterior standard deviations.
+    method : str
+        ``"REML"`` or ``"ML"``.
+    prob : float
+        Probability of the intervals.
+    """
+
+    frame: pd.DataFrame
+    groups: pd.DataFrame
+    method: str
+    prob: float
+
+
+def compare_fits(posterior: Posterior, estimate: LmerEstimate, design: Design, prob: float = 0.9) -> Comparison:
+    """Join the posterior's table to the reference fit's.
+
+    Parameters
+    ----------
+    posterior, estimate
+        Two fits of one model to the same rows.
+    design
+        Their design.
+    prob
+        Probability of the central posterior intervals.
+    """
+    left = tidy_reference(estimate)
+    right = tidy_posterior(posterior, conf_level=prob)
+    keys = ["effect", "group", "term"]
+    frame = left[[*keys, "estimate", "std_error"]].rename(
+        columns={"estimate": "reference", "std_error": "reference_se"}
+    )
+    # Both tables list the same parameters in the same order, which the merge on names checks.
+    values = right[[*keys, "estimate", "std_error", "conf_low", "conf_high"]]
+    values = values.rename(columns={"estimate": "median", "std_error": "mad_sd"})
+    frame = frame.merge(values, on=keys, how="left", validate="one_to_one")
+    frame = pd.concat([frame, _icc_rows(posterior, estimate, prob)], ignore_index=True)
+    frame["shift"] = (frame["median"] - frame["reference"]) / frame["mad_sd"]
+    judged = [_verdict(row, posterior, estimate, design) for row in frame.to_dict("records")]
+    frame["verdict"], frame["note"] = zip(*judged, strict=True)
+    return Comparison(frame, _group_rows(posterior, estimate), "REML" if estimate.reml else "ML", prob)
+
+
+def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.DataFrame:
+    reference = reference_icc(estimate.varcorr)
+    values = icc_draws(posterior).values.reshape(-1, len(reference))
+    low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    return pd.DataFrame(
+        {
+            "effect": "icc",
+            "group": list(reference.index),
+            "term": "ICC",
+            "reference": reference.to_numpy(),
+            "reference_se": np.nan,
+            "median": np.median(values, axis=0),
+            "mad_sd": mad_sd(values),
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> tuple[str, str]:
+    boundary = _boundary_note(row, posterior, estimate)
+    if boundary:
+        return "boundary", boundary
+    if np.isnan(row["reference"]):
+        return "boundary", f"{_method(estimate)} leaves it undefined: a standard deviation is zero"
+    if row["conf_low"] <= row["reference"] <= row["conf_high"]:
+        return "agree", ""
+    return "prior-sensitive", _groups_note(row, design)
+
+
+def _method(estimate: LmerEstimate) -> str:
+    return "REML" if estimate.reml else "ML"
+
+
+def _boundary_note(row: dict, posterior: Posterior, estimate: LmerEstimate) -> str:
+    if row["effect"] != "ran_pars" or row["group"] == "Residual":
+        return _icc_boundary(row)
+    reference = next(b for b in estimate.varcorr.blocks if b.label == row["group"])
+    draws = posterior.block(str(row["group"]))
+    if row["term"].startswith("sd__"):
+        return _sd_boundary(row, reference, draws, posterior, estimate)
+    if abs(row["reference"]) > EXTREME_CORRELATION:
+        share = _correlation_share(row["term"], draws)
+        return f"{_method(estimate)} puts it at {row['reference']:+.0f}; posterior P(|r| > 0.9) = {share:.2f}"
+    return ""
+
+
+def _icc_boundary(row: dict) -> str:
+    return "its standard deviation is estimated as zero" if row["effect"] == "icc" and row["reference"] == 0 else ""
+
+
+def _sd_boundary(
+    row: dict, reference: BlockCovariance, draws: BlockDraws, posterior: Posterior, estimate: LmerEstimate
+) -> str:
+    if row["reference"] > ZERO_SD * estimate.sigma or posterior.sigma is None:
+        return ""
+    column = row["term"].removeprefix("sd__")
+    small = draws.sd.sel(column=column) < SMALL_SHARE * posterior.sigma
+    return f"{_method(estimate)} puts it at 0; posterior P(sd < 10% of sigma) = {float(small.mean()):.2f}"
+
+
+def _correlation_share(term: str, draws: BlockDraws) -> float:
+    for j, first in enumerate(draws.columns):
+        for i, second in enumerate(draws.columns):
+            if term == f"cor__{first}.{second}":
+                return float((abs(draws.corr[..., i, j]) > 0.9).mean())
+    return float("nan")
+
+
+def _groups_note(row: dict, design: Design) -> str:
+    """Name the number of groups that inform a parameter."""
+    counts = design.ngroups
+    group = str(row["group"]).split(".")[0] if row["group"] not in counts else str(row["group"])
+    if group in counts:
+        return f"{counts[group]} groups of {group}"
+    fewest = min(counts, key=counts.__getitem__)
+    return f"{counts[fewest]} groups of {fewest}"
+
+
+def _group_rows(posterior: Posterior, estimate: LmerEstimate) -> pd.DataFrame:
+    rows = []
+    for draws, blups in zip(posterior.blocks, estimate.ranef, strict=True):
+        mean, sd = draws.b.mean(SAMPLE).values, draws.b.std(SAMPLE).values
+        for j, column in enumerate(draws.columns):
+            difference = (mean[:, j] - blups.mode[:, j]) / sd[:, j]
+            worst = int(np.argmax(np.abs(difference)))
+            flat = np.ptp(blups.mode[:, j]) == 0
+            corr = np.nan if flat else float(np.corrcoef(mean[:, j], blups.mode[:, j])[0, 1])
+            rows.append(
+                {
+                    "group": draws.label,
+                    "term": column,
+                    "correlation": corr,
+                    "level": draws.levels[worst],
+                    "blup": blups.mode[worst, j],
+                    "mean": mean[worst, j],
+                    "difference": difference[worst],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def same_model(design: Design, other: Design) -> bool:
+    """Whether two designs describe one model of the same rows."""
+    return (
+        design.formula == other.formula
+        and np.array_equal(design.y, other.y)
+        and np.array_equal(design.X, other.X)
+        and all(
+            a.levels == b.levels and np.array_equal(a.index, b.index) and np.array_equal(a.Z, b.Z)
+            for a, b in zip(design.blocks, other.blocks, strict=True)
+        )
+    )
+
+

@@ -1,0 +1,285 @@
+"""Design -> `CrossProducts`: every sum over rows that a Gaussian model needs, so that no later step sees a row.
+
+Notation of Bates, Maechler, Bolker & Walker (2015, J. Stat. Softw. 67(1), section 3): y = X beta + Z b + offset + e,
+e ~ N(0, sigma^2 W^-1). All sums are weighted. The blocks that share a grouping factor are one `FactorSums`: the
+columns of ``(1 | g) + (0 + x | g)`` meet in the same p x p sums per level as those of ``(1 + x | g)``, and only
+Lambda (block-diagonal in the first case) tells the two models apart.
+
+The sums may be taken in another basis than the columns as given: see `Basis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import solve_triangular
+
+from bayesmlm.design import Block, Design
+
+RANK_TOLERANCE = 1e-10
+DENSE = 200_000  # entries up to which a dense matrix is quicker than a sparse one
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The coordinates in which the sums are taken.
+
+    The rows enter as y_c = y - offset - X shift, X_c and Z_c, where X = X_c R and Z = Z_c T for each block. Hence
+    beta = shift + R^-1 gamma, b = T^-1 b_c and Lambda_c = T Lambda: the model is the same, the rounding is not.
+
+    Attributes
+    ----------
+    shift : ndarray, shape (k,)
+        Coefficients whose fit was subtracted from the response.
+    x : ndarray, shape (k, k)
+        The upper triangular R.
+    z : tuple of ndarray, shape (p, p)
+        The upper triangular T of each block of the design.
+    """
+
+    shift: np.ndarray
+    x: np.ndarray
+    z: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class FactorSums:
+    """Sums over the rows of each level of one grouping factor.
+
+    Attributes
+    ----------
+    blocks : tuple of int
+        Positions in `Design.blocks` of the blocks on this factor; their columns stand side by side.
+    widths : tuple of int
+        Number of columns of each of these blocks; p is their sum.
+    ZZ : ndarray, shape (J, p, p)
+        Z_j' W Z_j.
+    ZX : ndarray, shape (J, p, k)
+        Z_j' W X_j.
+    Zy : ndarray, shape (J, p)
+        Z_j' W y_j.
+    """
+
+    blocks: tuple[int, ...]
+    widths: tuple[int, ...]
+    ZZ: np.ndarray
+    ZX: np.ndarray
+    Zy: np.ndarray
+
+    @cached_property
+    def ZXy(self) -> np.ndarray:
+        """Z_j' W [X_j y_j], shape (J, p, k + 1)."""
+        return np.concatenate([self.ZX, self.Zy[:, :, None]], axis=2)
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels J."""
+        return len(self.ZZ)
+
+    @property
+    def width(self) -> int:
+        """Number of columns p."""
+        return self.ZZ.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Number of random effects q = J p."""
+        return self.n_levels * self.width
+
+
+@dataclass(frozen=True)
+class CrossProducts:
+    """Every sum over rows that a Gaussian model needs.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows.
+    log_weights : float
+        Sum of the logarithms of the weights (0 without weights).
+    basis : Basis
+        Coordinates of the sums.
+    XX, Xy, yy : ndarray (k, k), ndarray (k,), float
+        X'WX, X'Wy and y'Wy.
+    factors : tuple of FactorSums
+        One per grouping factor, decreasing in J p, so that the first is the one to eliminate first.
+    cross : mapping of (int, int) to csr_array, shape (J_a p_a, J_b p_b)
+        Z_a' W Z_b for factors a < b; rows and columns run over the levels, and over the columns within a level.
+    """
+
+    n: int
+    log_weights: float
+    basis: Basis
+    XX: np.ndarray
+    Xy: np.ndarray
+    yy: float
+    factors: tuple[FactorSums, ...]
+    cross: Mapping[tuple[int, int], sparse.csr_array]
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of fixed effects k."""
+        return len(self.Xy)
+
+    @cached_property
+    def lead(self) -> sparse.csr_array | np.ndarray:
+        """Z_0' W Z_rest, shape (q_0, q_rest): the first factor against all others; dense where that is small."""
+        joined = sparse.csr_array(sparse.hstack([self.cross[0, f] for f in range(1, len(self.factors))]))
+        return joined.toarray() if np.prod(joined.shape) <= DENSE else joined
+
+    @cached_property
+    def rest(self) -> np.ndarray:
+        """Z_rest' W Z_rest, shape (q_rest, q_rest): all factors but the first."""
+        others = range(1, len(self.factors))
+        rows = [[self._pair(a, b) for b in others] for a in others]
+        return sparse.csr_array(sparse.block_array(rows)).toarray()
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """[X y]' W [X y], shape (k + 1, k + 1)."""
+        return np.block([[self.XX, self.Xy[:, None]], [self.Xy[None, :], np.array([[self.yy]])]])
+
+    def _pair(self, a: int, b: int) -> sparse.sparray:
+        if a == b:
+            return block_diagonal(self.factors[a].ZZ)
+        return self.cross[a, b] if a < b else self.cross[b, a].T
+
+
+def given_basis(design: Design) -> Basis:
+    """Return the basis of the columns as given: shift 0, R and T identities."""
+    k = design.X.shape[1]
+    return Basis(np.zeros(k), np.eye(k), tuple(np.eye(b.Z.shape[1]) for b in design.blocks))
+
+
+def orthogonal_basis(design: Design) -> Basis:
+    """Return the basis in which the pooled columns are orthogonal and the response is a least-squares residual.
+
+    R is from the QR decomposition of W^(1/2) X, shift is the pooled least-squares fit, and T is from that of
+    W^(1/2) Z, scaled so that each column of Z_c has mean square 1. The criterion is then a difference of numbers
+    of the size of the residuals, whatever the mean and the unit of y and x; and Lambda_c = I says that the groups
+    vary as much as the residuals do, whatever the unit of x, which makes it a start for every optimisation.
+    A block whose columns are collinear is only scaled.
+    """
+    root = _root_weights(design)
+    q, r = np.linalg.qr(root[:, None] * design.X)
+    response = root * _response(design)
+    shift = np.linalg.solve(r, q.T @ response)
+    # One refinement: the first residual still carries the rounding of a response with a large mean.
+    shift += np.linalg.solve(r, q.T @ (response - root * (design.X @ shift)))
+    return Basis(shift, r, tuple(_column_basis(root[:, None] * b.Z) for b in design.blocks))
+
+
+def cross_products(design: Design, basis: Basis | None = None) -> CrossProducts:
+    """Sum over rows, once.
+
+    Parameters
+    ----------
+    design
+        Response, fixed columns and blocks.
+    basis
+        Coordinates of the sums: the columns as given if None; see `orthogonal_basis`.
+    """
+    basis = given_basis(design) if basis is None else basis
+    root = _root_weights(design)
+    y = root * (_response(design) - design.X @ basis.shift)
+    X = root[:, None] * _in_basis(design.X, basis.x)
+    Z = [root[:, None] * _in_basis(b.Z, t) for b, t in zip(design.blocks, basis.z, strict=True)]
+    members = _by_factor(design.blocks)
+    columns = [np.hstack([Z[i] for i in m]) for m in members]
+    index = [design.blocks[m[0]].index for m in members]
+    sums = [_factor_sums(design.blocks, m, z, X, y) for m, z in zip(members, columns, strict=True)]
+    pairs = [(a, b) for b in range(len(sums)) for a in range(b)]
+    return CrossProducts(
+        n=design.nobs,
+        log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
+        basis=basis,
+        XX=X.T @ X,
+        Xy=X.T @ y,
+        yy=float(y @ y),
+        factors=tuple(sums),
+        cross={
+            (a, b): _cross(sums[a], index[a], columns[a], sums[b], index[b], columns[b]) for a, b in pairs
+        },
+    )
+
+
+def block_diagonal(blocks: np.ndarray) -> sparse.csr_array:
+    """Return the sparse matrix with the given blocks, shape (J, p, r), along its diagonal."""
+    levels, p, r = blocks.shape
+    parts = (blocks, np.arange(levels), np.arange(levels + 1))
+    return sparse.bsr_array(parts, shape=(levels * p, levels * r)).tocsr()
+
+
+def level_sums(index: np.ndarray, left: np.ndarray, right: np.ndarray, n_levels: int) -> np.ndarray:
+    """Return left_j' right_j for each level j: (n, p) and (n, r) give (J, p, r), without an n x p x r array."""
+    out = np.empty((n_levels, left.shape[1], right.shape[1]))
+    for i in range(left.shape[1]):
+        for j in range(right.shape[1]):
+            out[:, i, j] = np.bincount(index, left[:, i] * right[:, j], n_levels)
+    return out
+
+
+def _root_weights(design: Design) -> np.ndarray:
+    return np.ones(design.nobs) if design.weights is None else np.sqrt(design.weights)
+
+
+def _response(design: Design) -> np.ndarray:
+    return design.y if design.offset is None else design.y - design.offset
+
+
+def _in_basis(columns: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return solve_triangular(factor, columns.T, trans="T").T if factor.size else columns
+
+
+def _column_basis(Z: np.ndarray) -> np.ndarray:
+    mean_square = np.linalg.norm(Z, axis=0) / np.sqrt(len(Z))
+    scale = np.where(mean_square > 0, mean_square, 1.0)
+    r = np.linalg.qr(Z / scale, mode="r") / np.sqrt(len(Z))
+    if len(r) < len(scale) or np.min(np.abs(np.diag(r))) < RANK_TOLERANCE:
+        return np.diag(scale)
+    return np.sign(np.diag(r))[:, None] * r * scale
+
+
+def _by_factor(blocks: tuple[Block, ...]) -> list[list[int]]:
+    members: list[list[int]] = []
+    for i, block in enumerate(blocks):
+        same = (m for m in members if _same_factor(blocks[m[0]], block))
+        known = next(same, None)
+        if known is None:
+            members.append([i])
+        else:
+            known.append(i)
+    size = [len(blocks[m[0]].levels) * sum(blocks[i].Z.shape[1] for i in m) for m in members]
+    return [members[i] for i in sorted(range(len(members)), key=lambda i: -size[i])]
+
+
+def _same_factor(a: Block, b: Block) -> bool:
+    return len(a.levels) == len(b.levels) and np.array_equal(a.index, b.index)
+
+
+def _factor_sums(
+    blocks: tuple[Block, ...], members: list[int], Z: np.ndarray, X: np.ndarray, y: np.ndarray
+) -> FactorSums:
+    first = blocks[members[0]]
+    levels = len(first.levels)
+    return FactorSums(
+        blocks=tuple(members),
+        widths=tuple(blocks[i].Z.shape[1] for i in members),
+        ZZ=level_sums(first.index, Z, Z, levels),
+        ZX=level_sums(first.index, Z, X, levels),
+        Zy=level_sums(first.index, Z, y[:, None], levels)[:, :, 0],
+    )
+
+
+def _cross(
+    a: FactorSums, index_a: np.ndarray, Za: np.ndarray, b: FactorSums, index_b: np.ndarray, Zb: np.ndarray
+) -> sparse.csr_array:
+    """Return Z_a' Z_b from the pairs of levels that occur together."""
+    pairs, pair = np.unique(index_a.astype(np.int64) * b.n_levels + index_b, return_inverse=True)
+    blocks = level_sums(pair, Za, Zb, len(pairs))
+    starts = np.searchsorted(pairs, np.arange(a.n_levels + 1, dtype=np.int64) * b.n_levels)
+    return sparse.bsr_array((blocks, pairs % b.n_levels, starts), shape=(a.size, b.size)).tocsr()

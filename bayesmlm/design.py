@@ -1,0 +1,313 @@
+"""Formula + data frame -> Design. The one boundary where data are read and checked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.coding import Columns, independent_columns, model_columns
+from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
+from bayesmlm.evaluate import Evaluator, Factor, as_frame, column_factor
+from bayesmlm.formula import Bar, Formula, parse_formula
+from bayesmlm.rows import complete_rows, row_values, used_columns
+from bayesmlm.syntax import Name, Node
+
+
+@dataclass(frozen=True)
+class Block:
+    """One bar of the formula: correlated effects of p columns for each level of a grouping factor.
+
+    Attributes
+    ----------
+    label : str
+        Unique among the blocks: `group`, or ``"g.1"``, ``"g.2"`` for further blocks on the same factor.
+    group : str
+        The grouping factor as lme4 names it; ``"cask:batch"`` for an interaction.
+    columns : tuple of str
+        R's names of the p columns, ``("(Intercept)", "femaleF")``.
+    levels : tuple of str
+        The J levels that occur in the rows used, in the factor's order.
+    index : ndarray of int, shape (n,)
+        Level of each row.
+    Z : ndarray, shape (n, p)
+        Values of the columns; never an indicator matrix.
+    bar : Bar
+        The bar as parsed.
+    """
+
+    label: str
+    group: str
+    columns: tuple[str, ...]
+    levels: tuple[str, ...]
+    index: np.ndarray
+    Z: np.ndarray
+    bar: Bar
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a formula says about a data frame.
+
+    Attributes
+    ----------
+    formula : Formula
+        The parsed formula.
+    response : str
+        R's text of the response, ``"log(ATT8SCR)"``.
+    y : ndarray, shape (n,)
+        The response, transformed as the formula says.
+    X : ndarray, shape (n, k)
+        Fixed-effects columns.
+    coefficients : tuple of str
+        R's names of the columns of X.
+    blocks : tuple of Block
+        One block per bar, in lme4's order: decreasing number of levels.
+    frame : DataFrame
+        The rows used and the columns that the formula names, index reset.
+    rows : ndarray of int
+        Positions of these rows in the caller's data.
+    dropped : mapping of str to int
+        Rows dropped for a missing value, by column (a row may count in several); empty if none was.
+    n_given : int
+        Number of rows of the caller's data.
+    offset, weights : ndarray, shape (n,), or None
+        Known part of the linear predictor; prior weights as lme4 means them.
+    aliased : tuple of str
+        Coefficients left out because their columns are linear combinations of others.
+    assign : tuple of int
+        For each coefficient the position of its term in ``formula.fixed.terms``; -1 for the intercept.
+    """
+
+    formula: Formula
+    response: str
+    y: np.ndarray
+    X: np.ndarray
+    coefficients: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    frame: pd.DataFrame
+    rows: np.ndarray
+    dropped: Mapping[str, int]
+    n_given: int
+    offset: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    aliased: tuple[str, ...] = ()
+    assign: tuple[int, ...] = ()
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return len(self.y)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels per grouping factor, in the blocks' order."""
+        return {b.group: len(b.levels) for b in self.blocks}
+
+
+def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offset: Any = None) -> Design:
+    """Read the columns that a formula names and build its design.
+
+    Parameters
+    ----------
+    formula
+        Text or a parsed `Formula`.
+    data
+        A data frame of pandas, polars or another library that narwhals knows.
+    weights, offset
+        A column's name or an array with one number per row of `data`. Rows where one is missing are
+        dropped. An `offset` is added to those of the formula.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        For an unknown column or function; the message points at it.
+    DataError
+        For data the formula cannot use: no rows, infinite values, a factor with one level, ...
+
+    Warns
+    -----
+    DataWarning
+        For constant or collinear predictors, groups as many as rows, values lost in a transformation.
+    """
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    frame = as_frame(data)
+    if parsed.response is None:
+        message = "the formula has no response: write 'y ~ ...'"
+        raise FormulaError(message, parsed.text, 0, 1)
+    if len(frame) == 0:
+        raise DataError("the data have no rows")
+    for note in parsed.notes:
+        warn(note, DataWarning)
+    extra = {"weights": row_values(weights, "weights", frame), "offset": row_values(offset, "offset", frame)}
+    kept, dropped = complete_rows(parsed, frame, extra)
+    evaluator = Evaluator(frame, parsed.text, kept)
+    y, response = _response(parsed, evaluator)
+    columns = model_columns(parsed.fixed, evaluator)
+    _check_finite(columns, parsed)
+    columns, aliased = _full_rank(columns)
+    return Design(
+        formula=parsed,
+        response=response,
+        y=y,
+        X=columns.values,
+        coefficients=columns.names,
+        blocks=_blocks(parsed, evaluator),
+        frame=frame.loc[:, used_columns(parsed, frame)].iloc[kept].reset_index(drop=True),
+        rows=kept,
+        dropped=dropped,
+        n_given=len(frame),
+        offset=_total_offset(parsed, evaluator, extra["offset"], kept),
+        weights=_checked_weights(extra["weights"], kept),
+        aliased=aliased,
+        assign=columns.term,
+    )
+
+
+def _response(formula: Formula, evaluator: Evaluator) -> tuple[np.ndarray, str]:
+    node = formula.response
+    assert node is not None
+    value = evaluator.take(node)
+    if isinstance(value, Factor):
+        shown = ", ".join(value.levels[:4])
+        message = f"the response {node} is categorical ({shown}, ...): a Gaussian model needs numbers"
+        if set(value.levels) <= {"TRUE", "FALSE"}:
+            message += f"; for a linear probability model write as.numeric({node}) ~ ..."
+        raise DataError(message)
+    y = np.asarray(value, dtype=float)
+    if y.ndim == 0:
+        raise evaluator.error("the response is one number, not a column", node)
+    if not np.isfinite(y).all():
+        count = int((~np.isfinite(y)).sum())
+        raise DataError(f"the response {node} is infinite in {count} rows: filter or change them first")
+    if y.ndim == 1 and len(y) > 1 and np.ptp(y) == 0:
+        raise DataError(f"the response {node} is constant ({y[0]:g}): there is nothing to explain")
+    return y, node.name if isinstance(node, Name) else str(node)
+
+
+def _check_finite(columns: Columns, formula: Formula) -> None:
+    for name, column in zip(columns.names, columns.values.T, strict=True):
+        bad = int((~np.isfinite(column)).sum())
+        if bad:
+            hint = " (log(0) is infinite)" if "log" in name else ""
+            raise DataError(f"{name} is infinite in {bad} rows{hint}: filter or change them, then fit again")
+
+
+def _full_rank(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
+    """Drop columns that are linear combinations of earlier ones, as lmer does, and say which."""
+    keep = independent_columns(columns.values)
+    gone = [i for i in range(len(columns.names)) if i not in set(keep.tolist())]
+    for i in gone:
+        column, name = columns.values[:, i], columns.names[i]
+        why = "is constant" if np.ptp(column) == 0 else "is a linear combination of the predictors before it"
+        warn(f"{name} {why}; it is left out of the fixed effects", DataWarning)
+    return columns.take(keep), tuple(columns.names[i] for i in gone)
+
+
+def _total_offset(
+    formula: Formula, evaluator: Evaluator, given: np.ndarray | None, kept: np.ndarray
+) -> np.ndarray | None:
+    parts = [np.broadcast_to(evaluator.numeric(o), evaluator.frame.shape[0])[kept] for o in formula.fixed.offsets]
+    parts += [] if given is None else [given[kept]]
+    if not parts:
+        return None
+    total = np.sum(parts, axis=0, dtype=float)
+    if not np.isfinite(total).all():
+        raise DataError("the offset is infinite in some rows: filter or change them, then fit again")
+    return total
+
+
+def _checked_weights(given: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    if given is None:
+        return None
+    weights = given[kept]
+    if not np.isfinite(weights).all() or (weights <= 0).any():
+        raise DataError("weights are positive, finite numbers, one per row: leave out rows of weight 0")
+    return weights
+
+
+# -- the random part -----------------------------------------------------------------------------
+
+
+def _blocks(formula: Formula, evaluator: Evaluator) -> tuple[Block, ...]:
+    groups = {bar.group_name: _group_factor(bar, evaluator) for bar in formula.bars}
+    sizes = [len(groups[bar.group_name].levels) for bar in formula.bars]
+    order = list(range(len(sizes)))
+    if any(later > earlier for earlier, later in itertools.pairwise(sizes)):
+        order = sorted(order, key=sizes.__getitem__)[::-1]  # lme4's rev(order(nl)): ties are reversed too
+    seen: dict[str, int] = {}
+    blocks: list[Block] = []
+    for i in order:
+        bar = formula.bars[i]
+        count = seen.get(bar.group_name, 0)
+        seen[bar.group_name] = count + 1
+        label = f"{bar.group_name}.{count}" if count else bar.group_name
+        blocks.append(_block(bar, label, groups[bar.group_name], evaluator))
+    _warn_shared_columns(blocks)
+    return tuple(blocks)
+
+
+def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
+    """The grouping factor: observed combinations only, the first factor varying slowest."""
+    values = [_as_factor(evaluator.take(g), g, evaluator) for g in bar.group]
+    codes, levels = values[0].codes, values[0].levels
+    for value in values[1:]:
+        combined = codes * len(value.levels) + value.codes
+        present, codes = np.unique(combined, return_inverse=True)
+        pairs = [divmod(int(c), len(value.levels)) for c in present]
+        levels = tuple(f"{levels[a]}:{value.levels[b]}" for a, b in pairs)
+    if len(levels) < 2:
+        raise DataError(
+            f"the grouping factor {bar.group_name} has one level only ({levels[0]}): effects that vary "
+            f"between groups need two or more; leave out {bar}"
+        )
+    return Factor(levels, codes)
+
+
+def _as_factor(value: Any, node: Node, evaluator: Evaluator) -> Factor:
+    if isinstance(value, Factor):
+        return value
+    if np.ndim(value) != 1:
+        raise evaluator.error(f"{node} cannot group the rows", node)
+    return column_factor(pd.Series(value))
+
+
+def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
+    columns = model_columns(bar.effects, evaluator)
+    for name, column in zip(columns.names, columns.values.T, strict=True):
+        if not np.isfinite(column).all():
+            raise DataError(
+                f"{name} in {bar} is infinite in some rows: filter or change them, then fit again"
+            )
+        if name != "(Intercept)" and np.ptp(column) == 0:
+            message = f"{name} is constant, so its effect in {bar} cannot be told from an intercept's"
+            warn(message, DataWarning)
+    n, n_levels, p = len(group.codes), len(group.levels), len(columns.names)
+    if n_levels * p >= n:
+        effects = f"{n_levels} levels" if p == 1 else f"{n_levels} levels x {p} columns"
+        message = (
+            f"{bar} has as many group effects ({effects}) as there are rows ({n}): the data cannot tell them "
+            "from the residuals, so only the prior does; take a coarser grouping factor or fewer columns"
+        )
+        warn(message, DataWarning)
+    return Block(label, bar.group_name, columns.names, group.levels, group.codes, columns.values, bar)
+
+
+def _warn_shared_columns(blocks: list[Block]) -> None:
+    for i, block in enumerate(blocks):
+        for other in blocks[:i]:
+            shared = sorted(set(block.columns) & set(other.columns))
+            if other.group == block.group and shared:
+                message = (
+                    f"{other.bar} and {block.bar} both give {block.group} an effect of {shared[0]}: only their "
+                    f"sum is seen in the data; write ({block.bar.effects} || {block.group}) or one block"
+                )
+                warn(message, DataWarning)

@@ -1,0 +1,122 @@
+"""Convergence in numbers and in words: Rhat, effective sample sizes, divergences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesmlm.covariance import lower_indices, lower_pairs
+from bayesmlm.draws import SAMPLE, Posterior
+
+RHAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), section 4
+ESS_PER_CHAIN = 100  # ibid.: 100 effective draws per chain make Rhat and the ESS itself reliable
+
+
+def parameter_draws(posterior: Posterior) -> xr.DataArray:
+    """Stack every parameter's draws as (chain, draw, parameter), named as rstanarm names them.
+
+    The order is rstanarm's: fixed effects, group effects level by level, sigma, Sigma (lower triangles
+    column by column), mean_PPD, log-posterior.
+    """
+    parts = [posterior.fixef.values]
+    names = [str(c) for c in posterior.fixef["coefficient"].values]
+    for block in posterior.blocks:
+        parts.append(block.b.values.reshape(*block.b.shape[:2], -1))
+        names += [f"b[{c} {block.label}:{level}]" for level in block.levels for c in block.columns]
+    if posterior.sigma is not None:
+        parts.append(posterior.sigma.values[..., None])
+        names.append("sigma")
+    for block in posterior.blocks:
+        rows, cols = lower_indices(len(block.columns))
+        parts.append(block.cov.values[..., rows, cols])
+        names += [f"Sigma[{block.label}:{block.columns[i]},{block.columns[j]}]" for i, j in zip(rows, cols, strict=True)]
+    parts += [posterior.mean_ppd.values[..., None], posterior.sample_stats["lp"].values[..., None]]
+    names += ["mean_PPD", "log-posterior"]
+    return _stack(parts, names)
+
+
+def _stack(parts: list[np.ndarray], names: list[str]) -> xr.DataArray:
+    values = np.concatenate(parts, axis=-1)
+    coords = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1]), "parameter": names}
+    return xr.DataArray(values, dims=(*SAMPLE, "parameter"), coords=coords)
+
+
+def convergence_frame(draws: xr.DataArray) -> pd.DataFrame:
+    """Return Monte Carlo error of the mean, rank-normalised Rhat, and bulk and tail ESS per parameter.
+
+    Parameters
+    ----------
+    draws
+        (chain, draw, parameter).
+
+    Returns
+    -------
+    DataFrame
+        Index parameter; columns mcse, rhat, ess_bulk, ess_tail. NaN for a parameter that never moved.
+    """
+    import arviz as az
+
+    data = draws.to_dataset(name="x")
+    with np.errstate(all="ignore"):
+        columns = {
+            "mcse": az.mcse(data, method="mean")["x"].values,
+            "rhat": az.rhat(data)["x"].values if draws.sizes["draw"] >= 4 else np.nan,
+            "ess_bulk": az.ess(data, method="bulk")["x"].values,
+            "ess_tail": az.ess(data, method="tail")["x"].values,
+        }
+    return pd.DataFrame(columns, index=draws["parameter"].values.tolist())
+
+
+def variance_draws(posterior: Posterior) -> xr.DataArray:
+    """Stack standard deviations and correlations as (chain, draw, parameter), named as broom.mixed does."""
+    parts: list[np.ndarray] = []
+    names: list[str] = []
+    for block in posterior.blocks:
+        parts.append(block.sd.values)
+        names += [f"sd__{c} ({block.label})" for c in block.columns]
+        for i, j in lower_pairs(len(block.columns)):
+            parts.append(block.corr.values[..., i, j, None])
+            names.append(f"cor__{block.columns[j]}.{block.columns[i]} ({block.label})")
+    return _stack(parts, names) if parts else _stack([posterior.fixef.values[..., :0]], [])
+
+
+def convergence_sentences(posterior: Posterior) -> list[str]:
+    """Say in words what is wrong with a posterior sample; an empty list if nothing is."""
+    sentences = []
+    diverged = int(posterior.sample_stats["diverging"].sum())
+    if diverged:
+        sentences.append(
+            f"{diverged} of {posterior.n_draws} draws diverged: the sampler could not follow the posterior "
+            "everywhere, and the estimates may be biased; fit again with target_accept=0.95 or more"
+        )
+    draws = xr.concat([parameter_draws(posterior), variance_draws(posterior)], dim="parameter")
+    table = convergence_frame(draws)
+    if posterior.n_chains > 1:
+        sentences += _rhat_sentence(table["rhat"].dropna())
+    else:
+        sentences.append("one chain cannot show whether chains agree (Rhat): run 4")
+    sentences += _ess_sentence(table, ESS_PER_CHAIN * posterior.n_chains)
+    return sentences
+
+
+def _rhat_sentence(rhat: pd.Series) -> list[str]:
+    high = rhat[rhat > RHAT_LIMIT].sort_values(ascending=False)
+    if high.empty:
+        return []
+    worst = f"{high.index[0]} ({high.iloc[0]:.3f})"
+    return [
+        f"Rhat is above {RHAT_LIMIT:g} for {len(high)} of {len(rhat)} parameters, worst for {worst}: the "
+        "chains do not agree yet; run more warm-up and draws (tune=, draws=)"
+    ]
+
+
+def _ess_sentence(table: pd.DataFrame, limit: int) -> list[str]:
+    smallest = table[["ess_bulk", "ess_tail"]].min(axis=1).dropna().sort_values()
+    low = smallest[smallest < limit]
+    if low.empty:
+        return []
+    return [
+        f"{len(low)} of {len(smallest)} parameters have fewer than {limit} effective draws, fewest "
+        f"{low.index[0]} ({low.iloc[0]:.0f}): means and especially interval ends are uncertain; run more draws"
+    ]

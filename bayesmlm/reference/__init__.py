@@ -1,0 +1,1 @@
+"""Frequentist reference fits: ML and REML as lme4 computes them, complete pooling and no pooling."""

@@ -1,0 +1,220 @@
+"""The minimum of the ML deviance or REML criterion over Lambda.
+
+The search runs in the orthogonal basis of `crossprod.orthogonal_basis`, where the identity is a fair guess in any
+data, and over Lambda without bounds: changing the sign of a column of Lambda changes nothing, so a variance of zero
+is an ordinary smooth minimum. Three steps:
+
+1. L-BFGS from the best multiple of the identity.
+2. Newton's method, until the step no longer matters; Lambda then has some eight correct digits.
+3. Columns of Lambda that are zero but for rounding become zero, and the first-order condition is checked in
+   Lambda Lambda': its derivative G must be positive semi-definite (see `gradient`). Where it is not, the point is
+   a saddle, the eigenvector of the negative eigenvalue says which variance is missing, and the search resumes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import fmin_l_bfgs_b
+
+from bayesmlm.covariance import join_theta, split_theta
+from bayesmlm.crossprod import CrossProducts
+from bayesmlm.reference.deviance import eliminate
+from bayesmlm.reference.gradient import covariance_gradient
+
+SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the identity, tried as starts
+OTHER_SCALES = (0.15, 2.0)
+LARGEST = 1e5  # sd of groups over sd of residuals; beyond it the criterion has no correct digits
+ZERO = 1e-5  # a column of Lambda with a smaller diagonal is tried as exactly zero
+DECREMENT = 1e-11  # Newton stops when a step promises less than this, 1e-5 standard errors of theta
+SADDLE = 1e-6  # negative eigenvalues of G smaller than this times n are rounding
+PIVOT = 1e-12  # a pivot smaller than this times the length of its row is zero
+ESCAPES = 6
+NEWTON_STEPS = 25
+
+FLAT_GROUPS = "the residual variance is zero beside that of the groups; does the response vary within groups?"
+UNSETTLED = "the criterion is too flat for a minimum to be found; use fewer group effects"
+SADDLED = "the search keeps returning to a saddle point; use fewer group effects"
+
+Lambdas = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where the search ended.
+
+    Attributes
+    ----------
+    lambdas : list of ndarray, shape (p, p)
+        Lambda of each block in the basis of the cross products, lower triangular, diagonal >= 0.
+    criterion : float
+    ranks : tuple of int
+        Rank of each Lambda; below p where the fit is singular.
+    reason : str
+        Why this is not a minimum; empty if it is one.
+    """
+
+    lambdas: Lambdas
+    criterion: float
+    ranks: tuple[int, ...]
+    reason: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether the first- and second-order conditions of a minimum hold."""
+        return not self.reason
+
+    @property
+    def singular(self) -> bool:
+        """Whether a covariance matrix is on its boundary."""
+        return any(rank < len(lam) for rank, lam in zip(self.ranks, self.lambdas, strict=True))
+
+
+def minimise(cp: CrossProducts, reml: bool) -> Optimum:
+    """Minimise the criterion of `cp`, whose basis should be `orthogonal_basis`."""
+    starts = [[scale * np.eye(len(t)) for t in cp.basis.z] for scale in SCALES]
+    values = [eliminate(cp, start).criterion(reml) for start in starts]
+    best = search(cp, reml, starts[int(np.argmin(np.where(np.isfinite(values), values, np.inf)))])
+    if best.converged and not best.singular:
+        return best
+    # A boundary or a failure may be the wrong one of two minima: approach it from elsewhere.
+    others = [search(cp, reml, [scale * np.eye(len(t)) for t in cp.basis.z]) for scale in OTHER_SCALES]
+    return min([best, *others], key=lambda o: (not o.converged, round(o.criterion, 7)))
+
+
+def lower_triangular(factor: np.ndarray) -> np.ndarray:
+    """Return the lower triangular Lambda, diagonal >= 0, with Lambda Lambda' = factor factor'.
+
+    Where factor is singular a column of Lambda is zero, as in the Cholesky decomposition of a singular matrix.
+    """
+    p = len(factor)
+    out = np.zeros((p, p))
+    size = np.linalg.norm(factor, axis=1)
+    rest = factor[:, np.any(factor != 0, axis=0)]
+    for c in range(p):
+        if not rest.size:
+            break
+        lower = np.linalg.qr(rest.T, mode="r").T
+        if abs(lower[0, 0]) > PIVOT * size[c]:
+            out[c:, c] = lower[:, 0] * np.sign(lower[0, 0])
+            rest = lower[1:, 1:]
+        else:
+            rest = lower[1:, :]
+    return out
+
+
+def search(cp: CrossProducts, reml: bool, start: Lambdas) -> Optimum:
+    """Run the three steps from one start."""
+    lambdas = _descend(cp, reml, start)
+    for _ in range(ESCAPES):
+        lambdas, reason = _polish(cp, reml, _snap(cp, reml, lambdas))
+        lambdas, reason = _polish(cp, reml, _snap(cp, reml, lambdas))
+        higher = _escape(cp, reml, lambdas)
+        if reason or higher is None:
+            break
+        lambdas, reason = _descend(cp, reml, higher), SADDLED
+    ranks = tuple(int(np.count_nonzero(np.diag(lam))) for lam in lambdas)
+    return Optimum(lambdas, eliminate(cp, lambdas).criterion(reml), ranks, reason)
+
+
+def _value_and_gradient(cp: CrossProducts, reml: bool, phi: np.ndarray) -> tuple[float, np.ndarray]:
+    lambdas = split_theta(phi, [len(t) for t in cp.basis.z])
+    state = eliminate(cp, lambdas)
+    G = covariance_gradient(state, reml)
+    return state.criterion(reml), join_theta([2.0 * g @ lam for g, lam in zip(G, lambdas, strict=True)])
+
+
+def _descend(cp: CrossProducts, reml: bool, start: Lambdas) -> Lambdas:
+    phi = join_theta(start)
+    end, _, _ = fmin_l_bfgs_b(
+        lambda x: _value_and_gradient(cp, reml, x),
+        phi,
+        bounds=[(-LARGEST, LARGEST)] * len(phi),
+        m=20,
+        factr=1e3,  # a relative change of the criterion of 2e-13
+        pgtol=1e-6,
+        maxiter=500,
+    )
+    return [lower_triangular(lam) for lam in split_theta(end, map(len, start))]
+
+
+def _snap(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas:
+    """Make columns of Lambda that are zero but for rounding exactly zero, unless the criterion disagrees."""
+    trial = []
+    for lam in lambdas:
+        out = lam.copy()
+        np.fill_diagonal(out, np.where(np.diag(lam) < ZERO, 0.0, np.diag(lam)))
+        trial.append(lower_triangular(out))
+    before, after = (eliminate(cp, x).criterion(reml) for x in (lambdas, trial))
+    return trial if after <= before + _rounding(before) else lambdas
+
+
+def _polish(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> tuple[Lambdas, str]:
+    """Newton's method in the columns of Lambda that are not zero; the Hessian by differences of the gradient."""
+    phi = join_theta(lambdas)
+    if np.abs(phi).max() > 0.99 * LARGEST:
+        return lambdas, FLAT_GROUPS
+    free = np.flatnonzero(join_theta([np.tril(np.ones_like(lam)) * (np.diag(lam) > 0) for lam in lambdas]))
+    decrement, value = np.inf, np.nan
+    for _ in range(NEWTON_STEPS if len(free) else 0):
+        value, gradient = _value_and_gradient(cp, reml, phi)
+        step = _newton_step(cp, reml, phi, free, gradient[free])
+        decrement = -float(gradient[free] @ step[free])
+        phi, moved = _line_search(cp, reml, phi, step, value)
+        if decrement < DECREMENT or not moved:
+            break
+    polished = [lower_triangular(lam) for lam in split_theta(phi, map(len, lambdas))]
+    slack = max(1e-8, _rounding(value))
+    return polished, "" if not len(free) or decrement < slack else UNSETTLED
+
+
+def _newton_step(
+    cp: CrossProducts, reml: bool, phi: np.ndarray, free: np.ndarray, gradient: np.ndarray
+) -> np.ndarray:
+    """Return -|H|^-1 gradient: eigenvalues of the Hessian enter by their size, so that every step descends."""
+    H = np.empty((len(free), len(free)))
+    for row, i in enumerate(free):
+        h = 1e-4 * max(abs(phi[i]), 0.1)
+        ahead, behind = phi.copy(), phi.copy()
+        ahead[i] += h
+        behind[i] -= h
+        difference = _value_and_gradient(cp, reml, ahead)[1] - _value_and_gradient(cp, reml, behind)[1]
+        H[row] = difference[free] / (2 * h)
+    w, V = np.linalg.eigh((H + H.T) / 2)
+    size = np.maximum(np.abs(w), 1e-10 * np.abs(w).max() + np.finfo(float).tiny)
+    step = np.zeros_like(phi)
+    step[free] = -V @ ((V.T @ gradient) / size)
+    return step
+
+
+def _line_search(
+    cp: CrossProducts, reml: bool, phi: np.ndarray, step: np.ndarray, value: float
+) -> tuple[np.ndarray, bool]:
+    allowed = value + _rounding(value)
+    for fraction in 0.5 ** np.arange(12):
+        trial = phi + fraction * step
+        if eliminate(cp, split_theta(trial, [len(t) for t in cp.basis.z])).criterion(reml) <= allowed:
+            return trial, True
+    return phi, False
+
+
+def _escape(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas | None:
+    """Return a better Lambda of higher rank where a variance that is zero should not be; None at a minimum."""
+    state = eliminate(cp, lambdas)
+    value = state.criterion(reml)
+    for i, G in enumerate(covariance_gradient(state, reml)):
+        w, V = np.linalg.eigh(G)
+        if w[0] > -SADDLE * cp.n:
+            continue
+        for size in 0.1 ** np.arange(5):
+            trial = list(lambdas)
+            trial[i] = lower_triangular(np.column_stack([lambdas[i], np.sqrt(size) * V[:, 0]]))
+            if eliminate(cp, trial).criterion(reml) < value - _rounding(value):
+                return trial
+    return None
+
+
+def _rounding(value: float) -> float:
+    """Return a difference of criteria that means nothing."""
+    return 1e-11 * max(1.0, abs(value))

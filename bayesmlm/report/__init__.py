@@ -1,0 +1,24 @@
+"""Tables -> the text and HTML that a person reads. The only place where a number is rounded.
+
+The layout of Bayesian fits is rstanarm's, that of reference fits lme4's, so that both look familiar.
+"""
+
+from bayesmlm.report.comparison import comparison_report
+from bayesmlm.report.grid import Grid, PrintedVarCorr, Report, printed_varcorr
+from bayesmlm.report.posterior import fit_report, prior_report, prior_text, summary_report
+from bayesmlm.report.reference import linear_report, reference_report, reference_summary_report
+
+__all__ = [
+    "Grid",
+    "PrintedVarCorr",
+    "Report",
+    "comparison_report",
+    "fit_report",
+    "linear_report",
+    "printed_varcorr",
+    "prior_report",
+    "prior_text",
+    "reference_report",
+    "reference_summary_report",
+    "summary_report",
+]

@@ -1,0 +1,78 @@
+"""Report of a comparison of a posterior with a reference fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.comparison import Comparison
+from bayesmlm.report.grid import Grid, Report
+from bayesmlm.report.rformat import decimals_needed, format_fixed
+
+
+def comparison_report(comparison: Comparison, formula: str, reference_status: str) -> Report:
+    """Lay out a `Comparison`: the table, verdicts in words, and the group effects in a line per column.
+
+    Parameters
+    ----------
+    comparison
+        The numbers.
+    formula
+        Text of the formula.
+    reference_status
+        What the reference fit says of its convergence; shown if it is not empty.
+    """
+    frame = comparison.frame
+    parts: list[str | Grid] = [f"Posterior beside {comparison.method}: {formula}", "", _grid(comparison), ""]
+    counts = frame["verdict"].value_counts()
+    parts.append(", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts))
+    noted = frame[frame["note"] != ""]
+    parts += [f"  {_row_name(row)}: {row['verdict']}; {row['note']}" for row in noted.to_dict("records")]
+    if reference_status:
+        parts += ["", reference_status]
+    parts += ["", "Group effects (BLUPs beside posterior means):"]
+    parts += [_group_line(row) for row in comparison.groups.to_dict("records")]
+    parts += ["", "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval."]
+    return Report(tuple(parts), frame)
+
+
+def _row_name(row: dict) -> str:
+    if row["effect"] == "fixed":
+        return row["term"]
+    if row["group"] == "Residual":
+        return "sigma"
+    kind, _, name = row["term"].partition("__")
+    return f"{row['group']} ICC" if not name else f"{row['group']} {kind} {name}"
+
+
+def _decimals(row: dict) -> int:
+    """Decimals that show the posterior's spread to two significant digits."""
+    spread = row["mad_sd"]
+    return min(6, max(1, decimals_needed(float(f"{spread:.1e}"), 2))) if np.isfinite(spread) and spread > 0 else 3
+
+
+def _grid(comparison: Comparison) -> Grid:
+    frame = comparison.frame
+    interval = f"{100 * comparison.prob:g}% interval"
+    heads = (comparison.method, "SE", "Median", "MAD_SD", interval, "shift", "verdict")
+    rows = [_cells(row) for row in frame.to_dict("records")]
+    names = tuple(_row_name(row) for row in frame.to_dict("records"))
+    return Grid(heads, tuple(rows), names)
+
+
+def _cells(row: dict) -> tuple[str, ...]:
+    places = _decimals(row)
+
+    def number(value: float) -> str:
+        return "" if pd.isna(value) else format_fixed([value], places)[0]
+
+    interval = f"[{number(row['conf_low'])}, {number(row['conf_high'])}]"
+    shift = "" if pd.isna(row["shift"]) else format_fixed([row["shift"]], 2)[0]
+    shown = [number(row[key]) for key in ("reference", "reference_se", "median", "mad_sd")]
+    return (*shown, interval, shift, row["verdict"])
+
+
+def _group_line(row: dict) -> str:
+    corr = "not defined (BLUPs all equal)" if pd.isna(row["correlation"]) else f"{row['correlation']:.3f}"
+    where = f"most apart at {row['level']}: {row['blup']:.3g} and {row['mean']:.3g}"
+    return f"  {row['group']} {row['term']}: correlation {corr}; {where} ({row['difference']:+.2f} posterior sd)"

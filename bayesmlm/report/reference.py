@@ -1,0 +1,119 @@
+"""Reports of reference fits, laid out as lme4's and lm's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesmlm.design import Design
+from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.pooling import LinearEstimate
+from bayesmlm.report.grid import Grid, Report, groups_text, random_effects_grid
+from bayesmlm.report.rformat import (
+    abbreviate,
+    format_coefficients,
+    format_fixed,
+    format_numbers,
+    format_p,
+    stars,
+    wrap_named,
+    zapsmall,
+)
+
+SIGNIF_LEGEND = ["---", "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"]
+MAX_CORRELATIONS = 20  # lme4 stops printing the correlation of fixed effects beyond this many
+
+
+def _title(estimate: LmerEstimate) -> str:
+    how = "REML" if estimate.reml else "maximum likelihood "
+    return f"Linear mixed model fit by {how} ['lmerMod']"
+
+
+def _criterion_parts(estimate: LmerEstimate, short: bool) -> list[str | Grid]:
+    """The REML criterion, or AIC and its relatives; lme4 shows fewer decimals on the summary page."""
+    places = 4 if short else 1
+    if estimate.reml:
+        return [f"REML criterion at convergence: {format_numbers([round(estimate.criterion, places)], 7)[0]}"]
+    names = ("AIC", "BIC", "logLik", "deviance", "df.resid")
+    numbers = np.round([estimate.aic, estimate.bic, estimate.loglik, estimate.deviance], places)
+    values = [*format_numbers(numbers, 7), str(estimate.df_resid)]
+    width = max(map(len, [*names, *values]))
+    return [" ".join(n.rjust(width) for n in names) + " ", " ".join(v.rjust(width) for v in values) + " "]
+
+
+def _obs_line(design: Design) -> str:
+    groups = groups_text(design)
+    first = f"Number of obs: {design.nobs}, groups:  "
+    return first + groups if len(first + groups) < 80 else f"{first}\n{groups}"
+
+
+def _status_lines(estimate: LmerEstimate) -> list[str]:
+    return [] if estimate.converged and not estimate.is_singular() else [estimate.status]
+
+
+def reference_report(design: Design, estimate: LmerEstimate, digits: int = 4) -> Report:
+    """What ``print(ref)`` shows: lme4's short form."""
+    parts: list[str | Grid] = [_title(estimate), f"Formula: {design.formula.spelled}"]
+    parts += _criterion_parts(estimate, short=True)
+    parts += [
+        "Random effects:",
+        random_effects_grid(estimate.varcorr, ("Std.Dev.",), digits),
+        _obs_line(design),
+    ]
+    parts += ["Fixed Effects:", *wrap_named(estimate.coefficients, format_numbers(estimate.beta, digits))]
+    return Report((*parts, *_status_lines(estimate)))
+
+
+def reference_summary_report(design: Design, estimate: LmerEstimate, digits: int = 4) -> Report:
+    """What ``ref.summary()`` shows: lme4's page."""
+    parts: list[str | Grid] = [_title(estimate), f"Formula: {design.formula.spelled}", ""]
+    parts += [*_criterion_parts(estimate, short=False), "", "Scaled residuals: "]
+    quantiles = zapsmall(np.quantile(estimate.scaled_residuals, [0, 0.25, 0.5, 0.75, 1]), digits + 1)
+    texts = format_numbers(quantiles, digits)
+    parts += [
+        Grid(tuple(h.rjust(len(texts[0])) for h in ("Min", "1Q", "Median", "3Q", "Max")), (tuple(texts),)),
+        "",
+    ]
+    parts += ["Random effects:", random_effects_grid(estimate.varcorr, ("Variance", "Std.Dev."), digits)]
+    parts += [_obs_line(design), "", "Fixed effects:", _coefficient_grid(estimate, digits)]
+    if 1 < len(estimate.beta) <= MAX_CORRELATIONS:
+        parts += ["", "Correlation of Fixed Effects:", _correlation_grid(estimate)]
+    return Report((*parts, *_status_lines(estimate)))
+
+
+def _coefficient_grid(estimate: LmerEstimate, digits: int) -> Grid:
+    b, se = format_coefficients(estimate.beta, estimate.se, digits)
+    t = format_numbers(np.round(estimate.beta / estimate.se, 3), digits)
+    heads = ("Estimate", "Std. Error", "t value")
+    return Grid(heads, tuple(zip(b, se, t, strict=True)), estimate.coefficients)
+
+
+def _correlation_grid(estimate: LmerEstimate) -> Grid:
+    corr = estimate.vcov / np.outer(estimate.se, estimate.se)
+    p = len(corr)
+    rows = [tuple(f"{corr[i, j]:.3f}" if j < i else "" for j in range(p - 1)) for i in range(1, p)]
+    cells = [list(c) for c in zip(*rows, strict=True)]
+    width = max(len(c) for column in cells for c in column)
+    padded = [[c.rjust(width) for c in column] for column in cells]
+    heads = tuple(abbreviate(estimate.coefficients, 6)[:-1])
+    names = tuple(abbreviate(estimate.coefficients, 11)[1:])
+    return Grid(heads, tuple(zip(*padded, strict=True)), names, left=p)
+
+
+def linear_report(formula: str, estimate: LinearEstimate, p_values: np.ndarray, digits: int = 4) -> Report:
+    """What printing a linear model shows: R's ``summary(lm)``."""
+    quantiles = zapsmall(np.quantile(estimate.residuals, [0, 0.25, 0.5, 0.75, 1]), digits + 1)
+    texts = format_numbers(quantiles, digits)
+    b, se = format_coefficients(estimate.estimate, estimate.se, digits)
+    t = format_numbers(np.round(estimate.estimate / estimate.se, 3), digits)
+    marks = [stars(p).ljust(3) for p in p_values]
+    rows = zip(b, se, t, format_p(p_values), marks, strict=True)
+    heads = ("Estimate", "Std. Error", "t value", "Pr(>|t|)", "")
+    sigma, r2, adjusted = (
+        format_numbers([v], digits)[0] for v in (estimate.sigma, estimate.r2, estimate.adj_r2)
+    )
+    parts: list[str | Grid] = [f"Linear model: {formula}", "", "Residuals:"]
+    parts += [Grid(("Min", "1Q", "Median", "3Q", "Max"), (tuple(texts),)), "", "Coefficients:"]
+    parts += [Grid(heads, tuple(rows), estimate.coefficients), *SIGNIF_LEGEND, ""]
+    parts += [f"Residual standard error: {sigma} on {estimate.df_resid} degrees of freedom"]
+    parts += [f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} "]
+    return Report(tuple(parts))

@@ -1,0 +1,81 @@
+"""Which rows of a data frame a formula can use, and why the others cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.errors import DataError, DataWarning, did_you_mean, warn
+from bayesmlm.evaluate import Evaluator, missing_rows
+from bayesmlm.formula import Formula
+from bayesmlm.syntax import Name, Node, names_in
+
+
+def expressions(formula: Formula) -> list[Node]:
+    """Every expression of a formula, outermost level, without repetition."""
+    linears = [formula.fixed, *(bar.effects for bar in formula.bars)]
+    nodes = [] if formula.response is None else [formula.response]
+    nodes += [f for linear in linears for term in linear.terms for f in term.factors]
+    nodes += list(formula.fixed.offsets) + [g for bar in formula.bars for g in bar.group]
+    return list({str(node): node for node in nodes}.values())
+
+
+def used_columns(formula: Formula, frame: pd.DataFrame) -> list[str]:
+    names = [name.name for node in expressions(formula) for name in names_in(node)]
+    return [n for n in dict.fromkeys(names) if n in frame.columns]
+
+
+def row_values(given: Any, what: str, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return weights or offset as one float per row of the data given."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given not in frame.columns:
+            raise DataError(f"{what}: unknown column {given!r}.{did_you_mean(given, frame.columns)}")
+        given = frame[given]
+    values = pd.to_numeric(pd.Series(np.asarray(given).ravel()), errors="coerce").to_numpy(dtype=float)
+    if len(values) != len(frame):
+        raise DataError(f"{what} has {len(values)} values for {len(frame)} rows: give one per row")
+    return values
+
+
+def complete_rows(
+    formula: Formula, frame: pd.DataFrame, extra: Mapping[str, np.ndarray | None]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Return positions of rows without a missing value, and how many rows each column cost."""
+    evaluator = Evaluator(frame, formula.text)
+    nodes = expressions(formula)
+    columns = list(dict.fromkeys(c for node in nodes for c in evaluator.columns(node)))
+    missing = {c: frame[c].isna().to_numpy() for c in columns}
+    missing |= {k: np.isnan(v) for k, v in extra.items() if v is not None}
+    for column, rows in missing.items():
+        if rows.all():
+            raise DataError(f"column {column!r} is missing in every row: no row is left to fit")
+    given = ~np.logical_or.reduce([*missing.values(), np.zeros(len(frame), dtype=bool)])
+    lost = _lost_in_transformation(nodes, evaluator, given)
+    keep = given & ~np.logical_or.reduce([*lost.values(), np.zeros(len(frame), dtype=bool)])
+    if not keep.any():
+        counts = ", ".join(f"{c} ({m.sum()})" for c, m in missing.items() if m.any())
+        raise DataError(f"no row is complete; missing values by column: {counts}")
+    dropped = {c: int(m.sum()) for c, m in {**missing, **lost}.items() if m.any()}
+    return np.flatnonzero(keep), dropped
+
+
+def _lost_in_transformation(
+    nodes: list[Node], evaluator: Evaluator, given: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rows that are present in the data but missing once transformed, by expression."""
+    lost = {}
+    for node in nodes:
+        if isinstance(node, Name):
+            continue
+        rows = missing_rows(evaluator.value(node))
+        if rows is not None and (rows & given).any():
+            lost[str(node)] = rows & given
+            count = int((rows & given).sum())
+            message = f"{node} is not defined in {count} rows that have data; they are dropped"
+            warn(message, DataWarning)
+    return lost

@@ -1,0 +1,338 @@
+"""Posterior or reference fit -> tidy data frames with the same columns. Raw numbers; nothing is rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+from bayesmlm.covariance import BlockCovariance, VarCorr, lower_pairs
+from bayesmlm.diagnostics import convergence_frame, parameter_draws, variance_draws
+from bayesmlm.draws import SAMPLE, Posterior, mean_cov
+from bayesmlm.errors import BayesMLMError, did_you_mean
+from bayesmlm.reference.estimate import LmerEstimate
+
+MAD_FACTOR = 1.4826  # makes the median absolute deviation of a normal sample estimate its sd
+COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "conf_low", "conf_high"]
+EFFECTS = ("fixed", "ran_pars", "ran_vals")
+
+
+def mad_sd(values: np.ndarray, axis: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Return 1.4826 times the median absolute deviation from the median, rstanarm's MAD_SD."""
+    center = np.median(values, axis=axis, keepdims=True)
+    return MAD_FACTOR * np.median(np.abs(values - center), axis=axis)
+
+
+def check_probability(prob: Any, name: str) -> float:
+    """Return `prob` if it lies strictly between 0 and 1."""
+    if not isinstance(prob, int | float | np.number) or not 0 < prob < 1:
+        raise BayesMLMError(f"{name} = {prob!r}: give a probability between 0 and 1, such as 0.9")
+    return float(prob)
+
+
+def point_frame(draws: xr.DataArray) -> pd.DataFrame:
+    """Return Median and MAD_SD of (chain, draw, parameter) draws, indexed by parameter."""
+    values = draws.values.reshape(-1, draws.shape[-1])
+    names = draws[draws.dims[-1]].values.tolist()
+    return pd.DataFrame({"Median": np.median(values, axis=0), "MAD_SD": mad_sd(values)}, index=names)
+
+
+def sigma_frame(posterior: Posterior) -> pd.DataFrame:
+    """Median and MAD_SD of the auxiliary parameter, if there is one."""
+    if posterior.sigma is None:
+        return pd.DataFrame(columns=["Median", "MAD_SD"], dtype=float)
+    return point_frame(posterior.sigma.expand_dims(parameter=["sigma"], axis=-1))
+
+
+def posterior_varcorr(posterior: Posterior, point: str = "median") -> VarCorr:
+    """Summarise standard deviations and correlations over the draws.
+
+    Parameters
+    ----------
+    posterior
+        The draws.
+    point
+        ``"median"`` or ``"mean"`` of the draws of each sd and correlation, or ``"rstanarm"``: roots of the
+        mean variances, correlations from the mean covariances, mean of sigma, as rstanarm prints them.
+    """
+    if point not in {"median", "mean", "rstanarm"}:
+        raise BayesMLMError(f"point = {point!r}: choose 'median', 'mean' or 'rstanarm'")
+    blocks = []
+    for b in posterior.blocks:
+        if point == "rstanarm":
+            sd, corr = mean_cov(b)
+        else:
+            sd, corr = (getattr(x, point)(SAMPLE).values for x in (b.sd, b.corr))
+        blocks.append(BlockCovariance(b.label, b.group, b.columns, sd, corr))
+    sigma = None
+    if posterior.sigma is not None:
+        sigma = float(posterior.sigma.median() if point == "median" else posterior.sigma.mean())
+    return VarCorr(tuple(blocks), sigma)
+
+
+# -- rstanarm's summary ----------------------------------------------------------------------------
+
+
+def select_parameters(
+    draws: xr.DataArray, posterior: Posterior, pars: str | Iterable[str] | None
+) -> xr.DataArray:
+    """Choose parameters by name or by rstanarm's shorthands: "alpha", "beta", "varying".
+
+    Raises
+    ------
+    BayesMLMError
+        For a name that is not a parameter, with a suggestion.
+    """
+    if pars is None:
+        return draws
+    names = [str(n) for n in draws["parameter"].values]
+    fixed = [str(c) for c in posterior.fixef["coefficient"].values]
+    shorthands = {
+        "alpha": [n for n in fixed if n == "(Intercept)"],
+        "beta": [n for n in fixed if n != "(Intercept)"],
+        "varying": [n for n in names if n.startswith("b[")],
+    }
+    chosen: list[str] = []
+    for par in [pars] if isinstance(pars, str) else pars:
+        if par not in shorthands and par not in names:
+            raise BayesMLMError(f"no parameter {par!r}.{did_you_mean(par, [*names, *shorthands])}")
+        chosen += shorthands.get(par, [par])
+    return draws.sel(parameter=list(dict.fromkeys(chosen)))
+
+
+def summary_frame(
+    posterior: Posterior,
+    pars: str | Iterable[str] | None = None,
+    probs: Iterable[float] = (0.1, 0.5, 0.9),
+) -> pd.DataFrame:
+    """Return rstanarm's ``summary`` as a frame.
+
+    Returns
+    -------
+    DataFrame
+        Index parameter; columns mean, mcse, sd, one per probability (``"10%"``), n_eff (bulk), Rhat.
+    """
+    levels = [check_probability(p, "probs") for p in probs]
+    draws = select_parameters(parameter_draws(posterior), posterior, pars)
+    values = draws.values.reshape(-1, draws.shape[-1])
+    convergence = convergence_frame(draws)
+    frame = pd.DataFrame(
+        {"mean": values.mean(axis=0), "mcse": convergence["mcse"].to_numpy()}, convergence.index
+    )
+    frame["sd"] = values.std(axis=0, ddof=1)
+    for p, quantile in zip(levels, np.quantile(values, levels, axis=0), strict=True):
+        frame[f"{100 * p:g}%"] = quantile
+    return frame.assign(n_eff=convergence["ess_bulk"], Rhat=convergence["rhat"])
+
+
+def interval_frame(
+    posterior: Posterior, prob: float = 0.9, pars: str | Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Return central posterior intervals, rstanarm's ``posterior_interval``: one row per parameter."""
+    prob = check_probability(prob, "prob")
+    draws = parameter_draws(posterior).drop_sel(parameter=["mean_PPD", "log-posterior"])
+    draws = select_parameters(draws, posterior, pars)
+    ends = [(1 - prob) / 2, (1 + prob) / 2]
+    values = np.quantile(draws.values.reshape(-1, draws.shape[-1]), ends, axis=0).T
+    return pd.DataFrame(values, draws["parameter"].values.tolist(), [f"{100 * e:g}%" for e in ends])
+
+
+# -- broom.mixed's tidy ----------------------------------------------------------------------------
+
+
+def check_effects(effects: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the kinds of rows asked for; None is broom.mixed's default, fixed and ran_pars."""
+    if effects is None:
+        return ("fixed", "ran_pars")
+    chosen = (effects,) if isinstance(effects, str) else tuple(effects)
+    for effect in chosen:
+        if effect not in EFFECTS:
+            raise BayesMLMError(f"effects = {effect!r}: choose from {', '.join(map(repr, EFFECTS))}")
+    return chosen
+
+
+def variance_terms(blocks: Iterable[Any]) -> list[tuple[str, str]]:
+    """Return (group label, term) of each sd and correlation as broom.mixed names them, block by block."""
+    rows = []
+    for b in blocks:
+        rows += [(b.label, f"sd__{c}") for c in b.columns]
+        rows += [(b.label, f"cor__{b.columns[j]}.{b.columns[i]}") for i, j in lower_pairs(len(b.columns))]
+    return rows
+
+
+def tidy_posterior(
+    posterior: Posterior, effects: str | Iterable[str] | None = None, conf_level: float = 0.95
+) -> pd.DataFrame:
+    """Return one row per parameter: posterior median, MAD_SD, central interval, Rhat and bulk ESS."""
+    chosen = check_effects(effects)
+    level = check_probability(conf_level, "conf_level")
+    parts = []
+    if "fixed" in chosen:
+        names = posterior.fixef["coefficient"].values.tolist()
+        draws = posterior.fixef.rename(coefficient="parameter")
+        parts.append(_draw_rows(draws, [("fixed", None, None, n) for n in names], level))
+    if "ran_pars" in chosen:
+        labels = variance_terms(posterior.blocks)
+        parts.append(
+            _draw_rows(variance_draws(posterior), [("ran_pars", g, None, t) for g, t in labels], level)
+        )
+        if posterior.sigma is not None:
+            draws = posterior.sigma.expand_dims(parameter=["sigma"], axis=-1)
+            parts.append(_draw_rows(draws, [("ran_pars", "Residual", None, "sd__Observation")], level))
+    if "ran_vals" in chosen:
+        for b in posterior.blocks:
+            rows = [("ran_vals", b.label, v, c) for v in b.levels for c in b.columns]
+            stacked = b.b.stack(parameter=("level", "column"), create_index=False)
+            parts.append(_draw_rows(stacked, rows, level))
+    return pd.concat([p for p in parts if len(p)], ignore_index=True)
+
+
+def _draw_rows(draws: xr.DataArray, rows: list[tuple], conf_level: float) -> pd.DataFrame:
+    plain = xr.DataArray(
+        draws.values, dims=(*SAMPLE, "parameter"), coords={"parameter": np.arange(len(rows))}
+    )
+    values = plain.values.reshape(-1, len(rows))
+    convergence = convergence_frame(plain)
+    frame = pd.DataFrame(rows, columns=COLUMNS[:4])
+    frame["estimate"] = np.median(values, axis=0)
+    frame["std_error"] = mad_sd(values)
+    ends = np.quantile(values, [(1 - conf_level) / 2, (1 + conf_level) / 2], axis=0)
+    frame["conf_low"], frame["conf_high"] = ends
+    return frame.assign(rhat=convergence["rhat"].to_numpy(), ess_bulk=convergence["ess_bulk"].to_numpy())
+
+
+def tidy_reference(
+    estimate: LmerEstimate, effects: str | Iterable[str] | None = None, conf_level: float = 0.95
+) -> pd.DataFrame:
+    """Return one row per parameter of a reference fit; Wald intervals for fixed and group effects.
+
+    Standard deviations and correlations have no standard error here (NaN): a Wald interval would be
+    wrong for them.
+    """
+    chosen = check_effects(effects)
+    z = stats.norm.ppf((1 + check_probability(conf_level, "conf_level")) / 2)
+    parts = []
+    if "fixed" in chosen:
+        rows = [("fixed", None, None, n) for n in estimate.coefficients]
+        parts.append(_estimate_rows(rows, estimate.beta, estimate.se, z))
+    if "ran_pars" in chosen:
+        varcorr = estimate.varcorr
+        rows = [("ran_pars", g, None, t) for g, t in variance_terms(varcorr.blocks)]
+        values = [v for b in varcorr.blocks for v in (*b.sd, *(b.corr[ij] for ij in lower_pairs(len(b.sd))))]
+        rows.append(("ran_pars", "Residual", None, "sd__Observation"))
+        values.append(estimate.sigma)
+        parts.append(_estimate_rows(rows, np.array(values), np.full(len(values), np.nan), z))
+    if "ran_vals" in chosen:
+        for r in estimate.ranef:
+            rows = [("ran_vals", r.label, v, c) for v in r.levels for c in r.columns]
+            parts.append(_estimate_rows(rows, r.mode.ravel(), r.sd.ravel(), z))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _estimate_rows(rows: list[tuple], value: np.ndarray, se: np.ndarray, z: float) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=COLUMNS[:4])
+    frame["estimate"], frame["std_error"] = value, se
+    frame["conf_low"], frame["conf_high"] = value - z * se, value + z * se
+    fixed = (frame["effect"] == "fixed").to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        frame["statistic"] = np.where(fixed, value / se, np.nan)
+    return frame.assign(df=np.nan, p_value=np.nan)
+
+
+# -- group effects ---------------------------------------------------------------------------------
+
+
+def ranef_frames(posterior: Posterior, sd: bool = False) -> dict[str, pd.DataFrame]:
+    """Posterior medians of the group effects (levels x columns) per block; with `sd`, columns ``sd__x`` too."""
+    frames = {}
+    for b in posterior.blocks:
+        frame = pd.DataFrame(b.b.median(SAMPLE).values, list(b.levels), list(b.columns))
+        if sd:
+            spread = b.b.std(SAMPLE, ddof=1).values
+            frame[[f"sd__{c}" for c in b.columns]] = spread
+        frames[b.label] = frame
+    return frames
+
+
+def reference_ranef_frames(estimate: LmerEstimate, sd: bool = False) -> dict[str, pd.DataFrame]:
+    """Conditional modes per block (levels x columns); with `sd`, columns ``sd__x`` too."""
+    frames = {}
+    for r in estimate.ranef:
+        frame = pd.DataFrame(r.mode, list(r.levels), list(r.columns))
+        if sd:
+            frame[[f"sd__{c}" for c in r.columns]] = r.sd
+        frames[r.label] = frame
+    return frames
+
+
+def coef_frames(
+    fixef: pd.Series, ranef: dict[str, pd.DataFrame], groups: dict[str, str]
+) -> dict[str, pd.DataFrame]:
+    """Return lme4's ``coef``: per grouping factor, fixed effects plus the effects of all its blocks.
+
+    Parameters
+    ----------
+    fixef
+        Fixed effects by name.
+    ranef
+        Group effects by block label.
+    groups
+        Grouping factor of each block label.
+    """
+    out: dict[str, pd.DataFrame] = {}
+    for label, effects in ranef.items():
+        group = groups[label]
+        if group not in out:
+            out[group] = pd.DataFrame(
+                np.tile(fixef.to_numpy(), (len(effects), 1)), effects.index, list(fixef.index)
+            )
+        for column in effects.columns:
+            base = out[group].get(column, 0.0)
+            out[group][column] = base + effects[column]
+    return out
+
+
+def coef_draws(posterior: Posterior, label: str) -> xr.DataArray:
+    """Draws of a block's total coefficients, fixed effect plus group effect: (chain, draw, level, column)."""
+    b = posterior.block(label)
+    total = b.b.copy()
+    fixed = posterior.fixef["coefficient"].values.tolist()
+    for j, column in enumerate(b.columns):
+        if column in fixed:
+            total[..., j] = total[..., j] + posterior.fixef[..., fixed.index(column)]
+    return total
+
+
+def icc_draws(posterior: Posterior) -> xr.DataArray:
+    """Draws of each block's intraclass correlation: its intercept variance over the sum of all and sigma^2.
+
+    (chain, draw, group); blocks without an intercept column are left out. With varying slopes it is the
+    ICC where the slopes' predictors are 0.
+    """
+    with_intercept = [b for b in posterior.blocks if "(Intercept)" in b.columns]
+    if not with_intercept or posterior.sigma is None:
+        return _empty_like(posterior)
+    variances = [b.sd.sel(column="(Intercept)", drop=True) ** 2 for b in with_intercept]
+    names = xr.DataArray([b.label for b in with_intercept], dims="group", name="group")
+    stacked = xr.concat(variances, dim=names).transpose(*SAMPLE, "group")
+    return stacked / (stacked.sum("group") + posterior.sigma**2)
+
+
+def _empty_like(posterior: Posterior) -> xr.DataArray:
+    shape = (*posterior.fixef.shape[:2], 0)
+    return xr.DataArray(np.empty(shape), dims=(*SAMPLE, "group"), coords={"group": np.empty(0, dtype=object)})
+
+
+def reference_icc(varcorr: VarCorr) -> pd.Series:
+    """Intraclass correlation of each block with an intercept column, as `icc_draws` defines it."""
+    var = {
+        b.label: b.sd[b.columns.index("(Intercept)")] ** 2
+        for b in varcorr.blocks
+        if "(Intercept)" in b.columns
+    }
+    total = sum(var.values()) + (varcorr.sigma or 0.0) ** 2
+    return pd.Series({label: v / total for label, v in var.items()}, dtype=float)
