@@ -9,7 +9,7 @@ import numpy as np
 from bayesmlm.errors import DataError
 from bayesmlm.evaluate import Evaluator, Factor, Value
 from bayesmlm.formula import Linear, Term
-from bayesmlm.syntax import Name, Node
+from bayesmlm.syntax import Call, Name, Node
 
 RANK_TOLERANCE = 1e-7  # R's lm() and lmer(): what is left of a column once the earlier ones are projected out
 
@@ -98,12 +98,18 @@ def _factor_columns(
             raise DataError(f"{text} has {level} in the rows used: leave it out of the formula")
         shown = np.arange(first, len(value.levels))
         return (value.codes[:, None] == shown).astype(float), [f"{text}{value.levels[i]}" for i in shown]
-    array = np.asarray(value, dtype=float)
-    if array.ndim == 0:
-        raise evaluator.error(f"{node} is one number, not a column", node)
-    if array.ndim == 1:
-        return array[:, None], [text]
-    return array, [f"{text}{i + 1}" for i in range(array.shape[1])]
+    if not isinstance(value, np.ndarray):
+        raise evaluator.error(f"{node} is a constant, not a column", node)
+    if value.shape[1:] in {(), (1,)}:
+        return value.reshape(-1, 1), [text]
+    return value, [text + label for label in _matrix_labels(node, value.shape[1])]
+
+
+def _matrix_labels(node: Node, width: int) -> list[str]:
+    """What R appends to the name of a matrix, column by column."""
+    if isinstance(node, Call) and node.func == "cbind" and len(node.args) == width:
+        return [keyword or (arg.name if isinstance(arg, Name) else "") for keyword, arg in node.args]
+    return [str(i + 1) for i in range(width)]
 
 
 def independent_columns(X: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,10 @@ import pandas as pd
 
 from bayesmlm.coding import Columns, independent_columns, model_columns
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
-from bayesmlm.evaluate import Evaluator, Factor, as_frame, column_factor
+from bayesmlm.evaluate import Evaluator, Factor, as_frame
 from bayesmlm.formula import Bar, Formula, parse_formula
 from bayesmlm.rows import complete_rows, row_values, used_columns
-from bayesmlm.syntax import Name, Node
+from bayesmlm.syntax import Call, Name
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,12 @@ def _response(formula: Formula, evaluator: Evaluator) -> tuple[np.ndarray, str]:
         if set(value.levels) <= {"TRUE", "FALSE"}:
             message += f"; for a linear probability model write as.numeric({node}) ~ ..."
         raise DataError(message)
-    y = np.asarray(value, dtype=float)
-    if y.ndim == 0:
-        raise evaluator.error("the response is one number, not a column", node)
+    if not isinstance(value, np.ndarray):
+        raise evaluator.error("the response is a constant, not a column", node)
+    y = value
+    if y.ndim == 2 and not (isinstance(node, Call) and node.func == "cbind" and y.shape[1] == 2):
+        message = f"the response has {y.shape[1]} columns: write one, or cbind(successes, failures)"
+        raise evaluator.error(message, node)
     if not np.isfinite(y).all():
         count = int((~np.isfinite(y)).sum())
         raise DataError(f"the response {node} is infinite in {count} rows: filter or change them first")
@@ -197,7 +201,7 @@ def _check_finite(columns: Columns, formula: Formula) -> None:
     for name, column in zip(columns.names, columns.values.T, strict=True):
         bad = int((~np.isfinite(column)).sum())
         if bad:
-            hint = " (log(0) is infinite)" if "log" in name else ""
+            hint = " (log(0) is infinite)" if re.search(r"\blog\w*\(", name) else ""
             raise DataError(f"{name} is infinite in {bad} rows{hint}: filter or change them, then fit again")
 
 
@@ -215,7 +219,12 @@ def _full_rank(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
 def _total_offset(
     formula: Formula, evaluator: Evaluator, given: np.ndarray | None, kept: np.ndarray
 ) -> np.ndarray | None:
-    parts = [np.broadcast_to(evaluator.numeric(o), evaluator.frame.shape[0])[kept] for o in formula.fixed.offsets]
+    parts = []
+    for node in formula.fixed.offsets:
+        value = evaluator.numeric(node)
+        if np.ndim(value) > 1:
+            raise evaluator.error("an offset is one column", node)
+        parts.append(np.broadcast_to(value, len(evaluator.frame))[kept])
     parts += [] if given is None else [given[kept]]
     if not parts:
         return None
@@ -257,7 +266,7 @@ def _blocks(formula: Formula, evaluator: Evaluator) -> tuple[Block, ...]:
 
 def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
     """The grouping factor: observed combinations only, the first factor varying slowest."""
-    values = [_as_factor(evaluator.take(g), g, evaluator) for g in bar.group]
+    values = [evaluator.take_factor(g) for g in bar.group]
     codes, levels = values[0].codes, values[0].levels
     for value in values[1:]:
         combined = codes * len(value.levels) + value.codes
@@ -270,14 +279,6 @@ def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
             f"between groups need two or more; leave out {bar}"
         )
     return Factor(levels, codes)
-
-
-def _as_factor(value: Any, node: Node, evaluator: Evaluator) -> Factor:
-    if isinstance(value, Factor):
-        return value
-    if np.ndim(value) != 1:
-        raise evaluator.error(f"{node} cannot group the rows", node)
-    return column_factor(pd.Series(value))
 
 
 def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:

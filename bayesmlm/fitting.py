@@ -266,8 +266,12 @@ class Fit:
 
         chosen = spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
         block = find_block(self.design, group)
-        words = {"x_label": slope_column(self.design, block), "y_label": self.design.response, "group": block.group}
-        words["x_ticks"] = two_level_ticks(self.design, group)
+        words = {
+            "x_label": slope_column(self.design, block),
+            "y_label": self.design.response,
+            "group": block.group,
+            "x_ticks": two_level_ticks(self.design, group),
+        }
         lines, points = pooling_lines(self.design, self.posterior, group), pooling_points(self.design, group)
         return plot_pooling_panels(lines, points, levels=chosen, **{**words, **style})
 

@@ -115,33 +115,62 @@ def parse_formula(text: str) -> Formula:
     if not text.strip():
         raise FormulaError("the formula is empty: write 'response ~ predictors + (effects | group)'")
     tree = parse_expression(text)
-    if not _is_tilde(tree):
-        _reject_bare_bar(tree, text)
-        raise FormulaError(
-            "no '~' in the formula: write 'response ~ predictors + (effects | group)'", text, 0, len(text)
-        )
-    response = tree.left if isinstance(tree, Binary) else None
-    right = tree.right if isinstance(tree, Binary) else tree.arg
-    for side in (response, right):
-        if side is not None and any(map(_is_tilde, walk(side))):
-            raise FormulaError("a formula has one '~'", text, side.start, side.end)
+    response, right = _sides(tree, text)
     algebra = _Algebra(text)
     fixed_tree, bar_trees = algebra.split_bars(right)
     fixed = algebra.linear(fixed_tree)
     bars = tuple(bar for tree in bar_trees for bar in algebra.expand_bar(tree))
     _reject_twins(bars, text)
+    _reject_response_as_predictor(response, [fixed, *(bar.effects for bar in bars)], text)
     return Formula(response, fixed, bars, text, str(tree), tuple(algebra.notes))
 
 
+def _sides(tree: Node, text: str) -> tuple[Node | None, Node]:
+    """Return what stands left (None for a one-sided formula) and right of the tilde."""
+    if not isinstance(tree, Binary | Unary) or tree.op != "~":
+        _reject_bare_bar(tree, text)
+        raise FormulaError(
+            "no '~' in the formula: write 'response ~ predictors + (effects | group)'", text, 0, len(text)
+        )
+    left, right = (tree.left, tree.right) if isinstance(tree, Binary) else (None, tree.arg)
+    for node in (n for side in (left, right) if side for n in walk(side)):
+        if isinstance(node, Binary | Unary) and node.op == "~":
+            message = "a formula has one '~', between the response and the predictors"
+            raise FormulaError(message, text, node.start, node.end)
+    return left, right
+
+
 def _reject_twins(bars: tuple[Bar, ...], text: str) -> None:
+    blocks = [(bar.effects, bar.group) for bar in bars]
     for i, bar in enumerate(bars):
-        if bar in bars[:i]:
+        if blocks[i] in blocks[:i]:
             message = f"the block {bar} stands twice: no data can tell the two apart; leave one out"
             raise FormulaError(message, text, bar.start, bar.end)
 
 
-def _plain(node: Node) -> str:
-    return node.name if isinstance(node, Name) else str(node)
+def _reject_response_as_predictor(response: Node | None, linears: list[Linear], text: str) -> None:
+    for factor in (f for linear in linears for term in linear.terms for f in term.factors):
+        if factor == response:
+            message = f"the response {response} stands among the predictors: leave it out there"
+            raise FormulaError(message, text, factor.start, factor.end)
+
+
+def _plain(grouping: Node) -> str:
+    match grouping:
+        case Name(name):
+            return name
+        case Paren(arg):
+            return f"({_plain(arg)})"
+        case Binary(":", left, right):
+            return f"{_plain(left)}:{_plain(right)}"
+    return str(grouping)
+
+
+def _factors(grouping: Node) -> list[Node]:
+    grouping = _strip(grouping)
+    if isinstance(grouping, Binary):
+        return [*_factors(grouping.left), *_factors(grouping.right)]
+    return [grouping]
 
 
 def _strip(node: Node) -> Node:
@@ -200,24 +229,29 @@ class _Algebra:
                 return kept, left_bars + right_bars
             rest = Binary(node.op, left, right, start=node.start, end=node.end)
             return rest, left_bars + right_bars
-        if isinstance(node, Paren):
+        if isinstance(node, Paren) or (isinstance(node, Unary) and node.op == "+"):
             return self.split_bars(node.arg)
-        self.reject_inner_bars(node)
+        self.reject_inner_bars(node, node)
         return node, []
 
     def reject_call_of_bar(self, node: Node) -> None:
-        if isinstance(node, Call) and any(_is_bar(_strip(arg)) for _, arg in node.args):
+        if not isinstance(node, Call) or node.func in LOGICAL:
+            return
+        if any(_is_bar(_strip(arg)) for _, arg in node.args):
             inner = ", ".join(str(arg) for _, arg in node.args)
             raise self.error(f"'+' is missing before the parenthesis: write '{node.func} + ({inner})'", node)
 
-    def reject_inner_bars(self, node: Node) -> None:
-        if isinstance(node, Binary):
-            for side in (node.left, node.right):
-                if _is_bar(_strip(side)) and node.op not in {"+", "-"}:
-                    raise self.error(f"a random part is joined by '+', not by {node.op!r}", node)
-                self.reject_inner_bars(_strip(side))
-        elif isinstance(node, Unary) and _is_bar(_strip(node.arg)):
-            raise self.error("a random part can be added to a formula, not subtracted", node)
+    def reject_inner_bars(self, node: Node, whole: Node) -> None:
+        """Reject a bar in the operands of an operator other than ``+``, the outermost of which is `whole`."""
+        match node:
+            case Binary("|" | "||"):
+                op = whole.op if isinstance(whole, Binary | Unary) else ""
+                raise self.error(f"a random part is joined by '+', not by {op!r}", whole)
+            case Paren(arg) | Unary(_, arg):
+                self.reject_inner_bars(arg, whole)
+            case Binary(_, left, right):
+                self.reject_inner_bars(left, whole)
+                self.reject_inner_bars(right, whole)
 
     def linear(self, node: Node | None) -> Linear:
         """Expand a sum into its terms, in R's order."""
@@ -243,21 +277,27 @@ class _Algebra:
         groups = self.groups(bar.right)
         return [Bar(part, group, bar.start - 1, bar.end + 1) for part in parts for group in groups]
 
-    def groups(self, node: Node) -> list[tuple[Node, ...]]:
+    def groups(self, node: Node) -> list[Node]:
         """Return the grouping factors right of a bar; ``a/b`` gives ``b:a`` and ``a``, as lme4 names them."""
         node = _strip(node)
         if isinstance(node, Binary) and node.op == "/":
             outer = self.groups(node.left)
-            inner = self.group_factors(node.right)
-            return [(*inner, *outer[0]), *outer]
-        return [self.group_factors(node)]
+            inner = self.grouping(node.right)
+            below = outer[0]
+            if isinstance(below, Binary):  # a/b/c is c:(b:a), b:a and a
+                below = Paren(below, start=below.start, end=below.end)
+            return [Binary(":", inner, below, start=node.start, end=node.end), *outer]
+        return [self.grouping(node)]
 
-    def group_factors(self, node: Node) -> tuple[Node, ...]:
+    def grouping(self, node: Node) -> Node:
+        """Check that a grouping factor is made of columns and ``:`` only."""
         node = _strip(node)
-        if isinstance(node, Binary) and node.op == ":":
-            return (*self.group_factors(node.left), *self.group_factors(node.right))
         if isinstance(node, Name | Call):
-            return (node,)
+            return node
+        if isinstance(node, Binary) and node.op == ":":
+            self.grouping(node.left)
+            self.grouping(node.right)
+            return node
         if isinstance(node, Binary) and node.op in {"+", "*"}:
             a, b = node.left, node.right
             message = f"a bar has one grouping factor: write '(... | {a}) + (... | {b})' for crossed factors"
@@ -302,8 +342,10 @@ class _Algebra:
     def terms(self, node: Node) -> list[frozenset[str]]:
         """Terms of an operand of ``*``, ``:``, ``/`` or ``^``, where constants and offsets make no sense."""
         offsets: list[Node] = []
+        if isinstance(_strip(node), Number):
+            raise self.error("only predictors can be multiplied: wrap arithmetic in I(...)", node)
         inner = self.sum(node, offsets)
-        if offsets or isinstance(_strip(node), Number):
+        if offsets:
             raise self.error("only predictors can be multiplied: wrap arithmetic in I(...)", node)
         return inner.terms
 

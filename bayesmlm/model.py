@@ -199,6 +199,7 @@ def build_model(design: Design, priors: Priors) -> BambiModel:
             bad_blocks, plans = _match_blocks(model, design, plans)
             if not bad_fixed and not bad_blocks:
                 _set_priors(model, design, priors, pieces, plans, coefficients)
+                plans = tuple(_plain_group_name(model, plan) for plan in plans)
                 model.build()
                 return BambiModel(model, Schema(coefficients, tuple(p.schema for p in plans)))
         native_fixed = [n and model is not None and i not in bad_fixed for i, n in enumerate(native_fixed)]
@@ -305,7 +306,7 @@ def _offset_text(design: Design, frame: pd.DataFrame) -> str:
         value = np.broadcast_to(
             Evaluator(design.frame, design.formula.text).numeric(design.formula.fixed.offsets[0]), design.nobs
         )
-        if np.array_equal(value, design.offset):
+        if design.offset is not None and np.array_equal(value, design.offset):
             return f"offset({texts[0]})"
     frame["offset_"] = design.offset
     return "offset(offset_)"
@@ -413,6 +414,18 @@ def _match_block(plan: BlockPlan, terms: list[Any]) -> BlockPlan | None:
             return None
         found |= matched
     return replace(plan, columns=tuple(found[j] for j in range(len(block.columns))), levels=groups)
+
+
+def _plain_group_name(model: bmb.Model, plan: BlockPlan) -> BlockPlan:
+    """Name the terms of an interaction of factors ``1|cask:batch``, as Bambi would, instead of by the call.
+
+    The sampler splits names of dims at commas, so the call's own name could not stay anyway.
+    """
+    if not plan.group_text.startswith("interaction("):
+        return plan
+    alias = {v.name: f"{v.name.split('|')[0]}|{plan.block.group}" for v in plan.columns}
+    model.set_alias(alias)
+    return replace(plan, columns=tuple(replace(v, name=alias[v.name]) for v in plan.columns))
 
 
 # -- priors ------------------------------------------------------------------------------------------

@@ -227,8 +227,9 @@ def build_priors(design: Design, overrides: Mapping[str, Any] | None = None) -> 
     design
         The design.
     overrides
-        By R's coefficient name or term, ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a
-        block's label, or ``"covariance"`` (all blocks).
+        By R's coefficient name, or the term as the formula spells it (a factor's name stands for all its
+        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a block's label, or
+        ``"covariance"`` (all blocks). The more special name wins.
 
     Raises
     ------
@@ -243,15 +244,28 @@ def build_priors(design: Design, overrides: Mapping[str, Any] | None = None) -> 
     intercept = None
     if has_intercept:
         default = normal(float(design.y.mean()), 2.5, autoscale=True)
-        given = chosen.get("(Intercept)", chosen.get("Intercept", default))
+        given = _first(chosen, "(Intercept)", "Intercept", default=default)
         intercept = _adjust(given, sd_y, "(Intercept)", real=True)
-    default_slope = chosen.get("fixed", normal(0.0, 2.5, autoscale=True))
-    spread = dict(zip(design.coefficients, _column_sd(design.X), strict=True))
-    coefficients = {c: _adjust(chosen.get(c, default_slope), sd_y / spread[c], c, real=True) for c in slopes}
+    coefficients = {}
+    for name, term, spread in zip(design.coefficients, _terms(design), _column_sd(design.X), strict=True):
+        if name in slopes:
+            given = _first(chosen, name, term, "fixed", default=normal(0.0, 2.5, autoscale=True))
+            coefficients[name] = _adjust(given, sd_y / spread, name, real=True)
     sigma = _adjust(chosen.get("sigma", exponential(1.0, autoscale=True)), sd_y, "sigma", real=False)
     every = chosen.get("covariance", decov())
     covariance = {b.label: _covariance(chosen.get(b.label, every), b, sd_y) for b in design.blocks}
     return Priors(intercept, coefficients, sigma, covariance)
+
+
+def _terms(design: Design) -> list[str]:
+    """The term that each coefficient belongs to, as the formula spells it."""
+    if not design.assign:
+        return list(design.coefficients)
+    return ["(Intercept)" if i < 0 else str(design.formula.fixed.terms[i]) for i in design.assign]
+
+
+def _first(chosen: Mapping[str, Any], *names: str, default: Any) -> Any:
+    return next((chosen[name] for name in names if name in chosen), default)
 
 
 def _column_sd(X: np.ndarray) -> np.ndarray:
@@ -261,9 +275,10 @@ def _column_sd(X: np.ndarray) -> np.ndarray:
 
 
 def _check_names(chosen: Mapping[str, Any], design: Design, slopes: list[str]) -> None:
-    known = [*slopes, "(Intercept)", "fixed", "sigma", "covariance", *(b.label for b in design.blocks)]
+    intercept = ["(Intercept)", "Intercept"] if "(Intercept)" in design.coefficients else []
+    known = [*slopes, *intercept[:1], "fixed", "sigma", "covariance", *(b.label for b in design.blocks)]
     for name in chosen:
-        if name not in known and name != "Intercept":
+        if name not in known and name not in intercept and name not in _terms(design):
             hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
             raise PriorError(f"priors: the model has no {name!r}.{hint}")
 

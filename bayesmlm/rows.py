@@ -36,10 +36,13 @@ def row_values(given: Any, what: str, frame: pd.DataFrame) -> np.ndarray | None:
         if given not in frame.columns:
             raise DataError(f"{what}: unknown column {given!r}.{did_you_mean(given, frame.columns)}")
         given = frame[given]
-    values = pd.to_numeric(pd.Series(np.asarray(given).ravel()), errors="coerce").to_numpy(dtype=float)
-    if len(values) != len(frame):
-        raise DataError(f"{what} has {len(values)} values for {len(frame)} rows: give one per row")
-    return values
+    column = pd.Series(np.asarray(given).ravel())
+    if len(column) != len(frame):
+        raise DataError(f"{what} has {len(column)} values for {len(frame)} rows: give one per row")
+    try:
+        return pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as problem:
+        raise DataError(f"{what} must be numbers, one per row: {problem}") from problem
 
 
 def complete_rows(
@@ -50,17 +53,21 @@ def complete_rows(
     nodes = expressions(formula)
     columns = list(dict.fromkeys(c for node in nodes for c in evaluator.columns(node)))
     missing = {c: frame[c].isna().to_numpy() for c in columns}
-    missing |= {k: np.isnan(v) for k, v in extra.items() if v is not None}
+    for name, values in extra.items():
+        if values is not None:  # a column of the formula may have the same name
+            missing[name] = missing.get(name, False) | np.isnan(values)
     for column, rows in missing.items():
         if rows.all():
             raise DataError(f"column {column!r} is missing in every row: no row is left to fit")
     given = ~np.logical_or.reduce([*missing.values(), np.zeros(len(frame), dtype=bool)])
     lost = _lost_in_transformation(nodes, evaluator, given)
     keep = given & ~np.logical_or.reduce([*lost.values(), np.zeros(len(frame), dtype=bool)])
-    if not keep.any():
-        counts = ", ".join(f"{c} ({m.sum()})" for c, m in missing.items() if m.any())
-        raise DataError(f"no row is complete; missing values by column: {counts}")
     dropped = {c: int(m.sum()) for c, m in {**missing, **lost}.items() if m.any()}
+    if not keep.any():
+        counts = ", ".join(f"{c} ({n})" for c, n in dropped.items())
+        raise DataError(
+            f"no row is complete; missing values by column: {counts}; fill them or leave columns out"
+        )
     return np.flatnonzero(keep), dropped
 
 

@@ -110,7 +110,8 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
 def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:
     """Cut an interrupted run to the draws that its chains have in common."""
     # nutpie pads a chain that was cut short with zeros and NaN; a finished draw has a finite log density.
-    done = np.isfinite(trace["sample_stats"]["logp"].values) & (trace["sample_stats"]["n_steps"].values > 0)
+    stats = trace["sample_stats"].to_dataset()
+    done = np.isfinite(stats["logp"].values) & (stats["n_steps"].values > 0)
     counts = np.where(done.all(axis=1), done.shape[1], done.argmin(axis=1))
     if counts.min() == settings.draws and len(counts) == settings.chains:
         return trace

@@ -216,6 +216,7 @@ def tidy_reference(
     chosen = check_effects(effects)
     z = stats.norm.ppf((1 + check_probability(conf_level, "conf_level")) / 2)
     parts = []
+    rows: list[tuple]
     if "fixed" in chosen:
         rows = [("fixed", None, None, n) for n in estimate.coefficients]
         parts.append(_estimate_rows(rows, estimate.beta, estimate.se, z))

@@ -13,11 +13,13 @@ Array = np.ndarray
 # Elementwise functions, under R's and numpy's names; `np.log` finds the same entry as `log`.
 ELEMENTWISE: dict[str, Callable[..., Array]] = {
     name: getattr(np, name)
-    for name in ("log2", "log10", "log1p", "sqrt", "exp", "expm1", "abs", "sign", "floor", "round")
-    + ("sin", "cos", "tan", "square", "tanh")
+    for name in (
+        *("log2", "log10", "log1p", "sqrt", "exp", "expm1", "abs", "sign", "floor", "trunc"),
+        *("sin", "cos", "tan", "square", "tanh"),
+    )
 }
 ELEMENTWISE["ceiling"] = ELEMENTWISE["ceil"] = np.ceil
-# Summaries of a column, for I(x - mean(x)); they see the rows that are used.
+# Summaries of a column, for I(x - mean(x)); they see the rows where it is known.
 SUMMARIES: dict[str, Callable[[Array], Array]] = {
     "mean": np.mean,
     "median": np.median,
@@ -34,18 +36,27 @@ def log(x: Array, base: float | None = None) -> Array:
     return np.log(x) if base is None else np.log(x) / np.log(base)
 
 
+def round_digits(x: Array, digits: float = 0) -> Array:
+    """R's ``round``: halves go to the even digit."""
+    return np.round(x, int(digits))
+
+
 def center(x: Array) -> Array:
-    """Subtract the mean of the rows used."""
-    return x - x.mean()
+    """Subtract the mean of each column."""
+    return x - x.mean(axis=0)
 
 
-def scale(x: Array, center: bool = True, scale: bool = True) -> Array:
-    """R's ``scale``: subtract the mean, divide by the n-1 standard deviation.
+def scale(x: Array, center: bool | float = True, scale: bool | float = True) -> Array:
+    """R's ``scale``: subtract the mean or a number, divide by the n-1 standard deviation or a number.
 
     Without centring the divisor is the root mean square, sum(x^2) / (n - 1), as in R.
     """
-    shifted = x - x.mean() if center else x
-    return shifted / np.sqrt(np.sum(shifted**2) / (len(x) - 1)) if scale else shifted
+    if np.ndim(center) or np.ndim(scale):
+        raise ValueError("center and scale are TRUE, FALSE or one number")
+    shift = x.mean(axis=0) if center is True else float(center)
+    if scale is not True:
+        return (x - shift) / (float(scale) if scale is not False else 1.0)
+    return (x - shift) / np.sqrt(np.sum((x - shift) ** 2, axis=0) / (len(x) - 1))
 
 
 def poly(x: Array, degree: float = 1, raw: bool = False) -> Array:
@@ -53,6 +64,8 @@ def poly(x: Array, degree: float = 1, raw: bool = False) -> Array:
 
     The columns are orthogonal to the constant and to each other and have unit length.
     """
+    if np.ndim(degree) or degree < 1 or degree % 1:
+        raise ValueError("the degree is a whole number, 1 or more")
     powers = np.arange(1, int(degree) + 1)
     if raw:
         return x[:, None] ** powers
@@ -93,7 +106,10 @@ def ns(x: Array, df: float | None = None, knots: Array | None = None, intercept:
 
 def _inner_knots(x: Array, knots: Array | None, count: int | None, name: str) -> Array:
     if knots is not None:
-        return np.atleast_1d(np.asarray(knots, dtype=float))
+        inner = np.atleast_1d(np.asarray(knots, dtype=float))
+        if (inner <= x.min()).any() or (inner >= x.max()).any():
+            raise ValueError(f"knots lie between the smallest and largest value, {x.min():g} and {x.max():g}")
+        return inner
     if count is None or count == 0:
         return np.empty(0)
     if count < 0:
@@ -114,3 +130,14 @@ def _basis_curvature(x: Array, inner: Array) -> Array:
     knots = _all_knots(x, inner, 3)
     spline = BSpline(knots, np.eye(len(knots) - 4), 3)
     return spline(np.array([x.min(), x.max()]), nu=2)
+
+
+# Functions of each row by itself, which may give missing values, and functions of a whole column.
+OF_EACH_ROW: dict[str, Callable[..., Array]] = {**ELEMENTWISE, "log": log, "round": round_digits}
+OF_THE_COLUMN: dict[str, Callable[..., Array]] = {
+    "center": center,
+    "scale": scale,
+    "poly": poly,
+    "bs": bs,
+    "ns": ns,
+}

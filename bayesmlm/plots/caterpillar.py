@@ -11,23 +11,22 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.lines import Line2D
 
 from bayesmlm.errors import DataError
 from bayesmlm.plots.style import (
+    COMPLETE,
+    DARK,
     GREY,
     PALE,
     PARTIAL,
-    REFERENCE,
+    Captions,
     figure_legend,
-    label_rows,
+    finish_rows,
+    legend_entry,
     merge_style,
     new_axes,
-    plain_frame,
-    row_pitch,
     rows_height,
-    settle,
-    top_legend,
+    set_rows,
 )
 from bayesmlm.plots.tables import check_columns, check_unique, rows_of
 
@@ -95,16 +94,19 @@ def plot_caterpillar(
     check_unique(rows, ("group", "term", "level"))
     parts = [part for _, part in rows.groupby(["group", "term"], sort=False, observed=True)]
     axes = _axes_for(parts, ax)
-    words = {"label": label, "xlabel": xlabel, "ylabel": ylabel, "max_labels": max_labels}
-    drawn = [_panel(a, part, words, style) for a, part in zip(axes, parts, strict=True)]
-    handles = _legend_entries(rows, drawn[0], conf_level, reference_label)
     single = len(axes) == 1
-    if title is not None:
-        axes[0].set_title(title) if single else axes[0].figure.suptitle(title)
-    if legend and single:
-        settle(axes[0])
-        top_legend(axes[0], handles)
-    elif legend:
+    for panel, part in zip(axes, parts, strict=True):
+        ordered = part.sort_values("estimate", kind="stable", ignore_index=True)
+        points = _draw(panel, ordered, style)
+        handles = _legend_entries(rows, points, conf_level, reference_label) if legend else []
+        word = str(part["group"].iloc[0]) if label is None else label
+        captions = Captions(word, title if single else None, xlabel, ylabel, legend, max_labels)
+        across = f"{part['term'].iloc[0]}: deviation of each {word}"
+        levels = ordered["level"].astype(str).tolist()
+        finish_rows(panel, levels, captions, across, handles if single else [])
+    if not single and title is not None:
+        axes[0].figure.suptitle(title)
+    if not single and legend:
         figure_legend(axes[0].figure, handles)
     return axes[0] if single else axes
 
@@ -114,56 +116,58 @@ def _axes_for(parts: Sequence[pd.DataFrame], ax: Any) -> np.ndarray:
     if ax is not None:
         given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(given) != len(parts):
-            names = [f"{p['term'].iloc[0]} ({p['group'].iloc[0]})" for p in parts]
-            raise DataError(f"{len(given)} Axes for {', '.join(names)}; give {len(parts)}, or choose one: column=...")
+            names = ", ".join(f"{p['term'].iloc[0]} ({p['group'].iloc[0]})" for p in parts)
+            wanted = f"give {len(parts)} Axes, or choose one term: column=..."
+            raise DataError(f"{len(given)} Axes for the {len(parts)} panels {names}; {wanted}")
         return given
     height = rows_height(max(map(len, parts)))
     if len(parts) == 1:
         return np.array([new_axes(6.0, height)], dtype=object)
-    width = min(3.8 * len(parts), 12.0)
-    _, axes = plt.subplots(1, len(parts), figsize=(width, height + 0.3), layout="constrained")
+    size = (min(3.8 * len(parts), 12.0), height + 0.3)
+    _, axes = plt.subplots(1, len(parts), figsize=size, layout="constrained")
     return axes
 
 
-def _panel(ax: Axes, part: pd.DataFrame, words: Mapping[str, Any], style: Mapping[str, Any]) -> PathCollection:
-    """Draw the effects of one group on one term."""
-    rows = part.sort_values("estimate", kind="stable", ignore_index=True)
-    settle(ax)
-    y, pitch = np.arange(len(rows)), row_pitch(ax, len(rows))
-    away = ((rows["conf_low"] > 0) | (rows["conf_high"] < 0)).to_numpy()
-    shades = np.where(away, PARTIAL, PALE)
-    thick = float(np.clip(pitch / 6, 0.5, 2.0))
+def _excludes_zero(rows: pd.DataFrame) -> np.ndarray:
+    return ((rows["conf_low"] > 0) | (rows["conf_high"] < 0)).to_numpy()
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any]) -> PathCollection:
+    """Draw the effects of one group on one term, in the order of the rows; return the points."""
+    y, pitch = np.arange(len(rows)), set_rows(ax, len(rows))
+    shades = [PARTIAL if away else PALE for away in _excludes_zero(rows)]
+    thick, diameter = float(np.clip(pitch / 6, 0.5, 2.0)), float(np.clip(0.45 * pitch, 1.4, 5.0))
     ax.hlines(y, rows["conf_low"], rows["conf_high"], shades, linewidth=thick, zorder=2)
     ax.vlines(0, -0.6, len(rows) - 0.4, GREY, linewidth=0.8, zorder=1)
-    size = float(np.clip(0.5 * pitch, 1.4, 5.5)) ** 2
-    points = merge_style(PathCollection, {"s": size, "color": shades, "linewidth": 0, "zorder": 3}, style)
-    medians = ax.scatter(rows["estimate"], y, **points)
+    look: dict[str, Any] = {"s": diameter**2, "color": DARK, "linewidth": 0, "zorder": 4}
+    points = ax.scatter(rows["estimate"], y, **merge_style(PathCollection, look, style))
     if "reference" in rows:
-        diamond = {"marker": "D", "facecolor": "white", "edgecolor": REFERENCE, "zorder": 4}
-        ax.scatter(rows["reference"], y - 0.3, s=size / 2.5, linewidth=np.clip(pitch / 14, 0.3, 0.8), **diamond)
-    ax.set_ylim(-0.8, len(rows) - 0.2)
-    plain_frame(ax, left=False)
-    word = str(rows["group"].iloc[0]) if words["label"] is None else words["label"]
-    side = label_rows(ax, rows["level"].astype(str).tolist(), word, words["max_labels"])
-    across = f"{rows['term'].iloc[0]}: deviation of each {word}"
-    ax.set_xlabel(across if words["xlabel"] is None else words["xlabel"])
-    ax.set_ylabel(side if words["ylabel"] is None else words["ylabel"])
-    return medians
+        look = {
+            "marker": "D",
+            "facecolor": "white",
+            "edgecolor": COMPLETE,
+            "linewidth": thick / 2.5,
+            "zorder": 3,
+        }
+        ax.scatter(rows["reference"], y - 0.3, s=max(0.65 * diameter, 1.6) ** 2, **look)
+    return points
 
 
 def _legend_entries(
-    rows: pd.DataFrame, medians: PathCollection, conf_level: float | None, reference_label: str
+    rows: pd.DataFrame, points: PathCollection, conf_level: float | None, reference_label: str
 ) -> list[Artist]:
     """Explain what was drawn, and only that."""
     interval = "interval" if conf_level is None else f"{100 * conf_level:g}% interval"
-    away = (rows["conf_low"] > 0) | (rows["conf_high"] < 0)
-    look = {"marker": "o", "markersize": 4.5, "linewidth": 1.8}
+    away = _excludes_zero(rows)
+    look: dict[str, Any] = {"linestyle": "solid", "linewidth": 2, "marker": "o", "markersize": 4.5}
+    look.update(markeredgewidth=0, markerfacecolor=points.get_facecolor()[0])
     handles: list[Artist] = []
-    if (~away).any():
-        handles.append(Line2D([], [], color=PALE, label=f"median, {interval}", **look))
+    if not away.all():
+        handles.append(legend_entry(f"median, {interval}", color=PALE, **look))
     if away.any():
-        handles.append(Line2D([], [], color=PARTIAL, label=f"{interval} excludes 0", **look))
+        handles.append(legend_entry(f"{interval} excludes 0", color=PARTIAL, **look))
     if "reference" in rows and rows["reference"].notna().any():
-        look = {"linestyle": "none", "marker": "D", "markersize": 4, "markerfacecolor": "white"}
-        handles.append(Line2D([], [], markeredgecolor=REFERENCE, label=reference_label, **look))
+        diamond: dict[str, Any] = {"marker": "D", "markersize": 4, "markeredgewidth": 0.8}
+        diamond.update(markerfacecolor="white", markeredgecolor=COMPLETE)
+        handles.append(legend_entry(reference_label, **diamond))
     return handles

@@ -15,21 +15,24 @@ from matplotlib.lines import Line2D
 from bayesmlm.errors import DataError
 from bayesmlm.plots.style import (
     COMPLETE,
+    LIGHT,
     NO_ESTIMATE,
     NO_POOLING,
     PARTIAL,
     figure_legend,
+    legend_entry,
     merge_style,
     plain_frame,
+    widen,
 )
 from bayesmlm.plots.tables import check_columns, check_unique, choose, distinct
 
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "complete": {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 2},
-    "no": {"color": NO_POOLING, "linestyle": (0, (5, 1, 1, 1)), "linewidth": 1.6, "zorder": 3},
-    "partial": {"color": PARTIAL, "linestyle": "solid", "linewidth": 1.9, "zorder": 4},
+    "no": {"color": NO_POOLING, "linestyle": (0, (5, 1.5, 1, 1.5)), "linewidth": 1.5, "zorder": 4},
+    "partial": {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.2, "zorder": 3},
 }
-FEW_VALUES = 5  # an x with no more distinct values than this is jittered
+FEW_VALUES = 10  # an x with no more distinct values than this is jittered
 JITTER = 0.12  # either side, as a share of the smallest gap between two values
 
 
@@ -60,14 +63,14 @@ def plot_pooling_panels(
         ``"no"``, ``"partial"``; ``intercept`` and ``slope``, NaN for a line that the level's rows do not
         determine: the panel says so.
     points
-        The data: columns ``level``, ``x``, ``y``. An x of few values (up to 5) is jittered.
+        The data: columns ``level``, ``x``, ``y``. An x of few values (up to 10) is jittered.
     levels
         The levels to draw, in this order. By default all of up to 12, or else two rows of panels, evenly
         spaced in the order of their number of rows, from the smallest to the largest.
     axes
         Where to draw, one Axes per level; a new figure by default.
     ncols
-        Panels per row of a new figure.
+        At most so many panels per row of a new figure.
     label
         What one level is called.
     x_label, y_label
@@ -120,8 +123,10 @@ def _levels_shown(
 ) -> list[str]:
     sizes = points["level"].value_counts(sort=False)
     known = [level for level in distinct(lines["level"]) if level in sizes.index]
+    if not known:
+        raise DataError("no level is in both the table of lines and the table of points")
     if levels is not None:
-        chosen = choose(levels, known, "level")
+        chosen = choose([levels] if isinstance(levels, str) else levels, known, "level")
         if not chosen:
             raise DataError("levels is empty: name at least one level to draw")
         return chosen
@@ -136,11 +141,13 @@ def _panels_for(shown: Sequence[str], axes: Any, ncols: int) -> np.ndarray:
     if axes is not None:
         given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
         if len(given) < len(shown):
-            raise DataError(f"{len(given)} Axes for {len(shown)} levels; give one per level, or choose levels=[...]")
+            raise DataError(
+                f"{len(given)} Axes for {len(shown)} levels; give one per level, or choose levels=[...]"
+            )
         return given[: len(shown)]
-    ncols = min(ncols, len(shown))
     nrows = -(-len(shown) // ncols)
-    size = (max(2.1 * ncols, 4.5), 1.95 * nrows + 0.6)
+    ncols = -(-len(shown) // nrows)
+    size = (max(2.1 * ncols, 4.5), 2.0 * nrows + 0.6)
     _, grid = plt.subplots(
         nrows, ncols, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -167,18 +174,19 @@ def _view(lines: pd.DataFrame, x: pd.Series, jittered: pd.DataFrame) -> Mapping[
     views = {"ends": (float(ends[0]), float(ends[1]))}
     for axis, values in (("x", np.append(jittered["x"], ends)), ("y", y)):
         low, high = np.nanmin(values), np.nanmax(values)
-        margin = 0.06 * (high - low) or 1.0
-        views[axis] = (float(low - margin), float(high + margin))
+        views[axis] = widen(float(low), float(high))
     return views
 
 
 def _panel(ax: Axes, lines: pd.DataFrame, data: pd.DataFrame, view: Mapping[str, Any], style: Any) -> None:
-    defaults = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgewidth": 0, "color": "#A8A8A8"}
-    ax.plot(data["x"], data["y"], **merge_style(Line2D, {**defaults, "zorder": 1}, style))
+    look: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgewidth": 0}
+    ax.plot(data["x"], data["y"], **merge_style(Line2D, {**look, "color": LIGHT, "zorder": 1}, style))
     ends = np.array(view["ends"])
     for row in lines.itertuples():
         if np.isfinite([row.intercept, row.slope]).all():
-            ax.plot(ends, row.intercept + row.slope * ends, label=f"{row.pooling} pooling", **LINES[row.pooling])
+            ax.plot(
+                ends, row.intercept + row.slope * ends, label=f"{row.pooling} pooling", **LINES[row.pooling]
+            )
     ax.set(xlim=view["x"], ylim=view["y"])
     plain_frame(ax)
 
@@ -191,17 +199,21 @@ def _title(ax: Axes, text: str, lines: pd.DataFrame) -> None:
 
 
 def _label_edges(panels: np.ndarray, x_label: str, y_label: str) -> None:
-    """Label the left and the bottom of the grid, also above a place that stayed empty."""
+    """Leave tick labels at the left and at the foot of each column, axis labels at the left and the bottom."""
     specs = [ax.get_subplotspec() for ax in panels]
     places = {(s.rowspan.start, s.colspan.start) for s in specs if s is not None}
+    lowest = max((row for row, _ in places), default=0)
+    leftmost = min((col for _, col in places), default=0)
     for ax, spec in zip(panels, specs, strict=True):
-        if spec is None or (spec.rowspan.start + 1, spec.colspan.start) not in places:
+        row, col = (lowest, leftmost) if spec is None else (spec.rowspan.start, spec.colspan.start)
+        at_foot = spec is None or (row + 1, col) not in places
+        ax.tick_params(labelbottom=at_foot, labelleft=col == leftmost)
+        if row == lowest:
             ax.set_xlabel(x_label)
-            ax.tick_params(labelbottom=True)
-        if spec is None or spec.is_first_col():
+        if col == leftmost:
             ax.set_ylabel(y_label)
 
 
 def _legend_entries(lines: pd.DataFrame) -> list[Artist]:
     kinds = set(lines["pooling"])
-    return [Line2D([], [], label=f"{kind} pooling", **look) for kind, look in LINES.items() if kind in kinds]
+    return [legend_entry(f"{kind} pooling", **look) for kind, look in LINES.items() if kind in kinds]

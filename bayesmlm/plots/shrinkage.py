@@ -10,31 +10,35 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.transforms import BboxBase
 
 from bayesmlm.errors import DataError
 from bayesmlm.plots.style import (
     COMPLETE,
     GREY,
+    LIGHT,
     NO_ESTIMATE,
     NO_POOLING,
     PARTIAL,
-    drop_overlapping,
-    label_rows,
+    Captions,
+    finish_rows,
+    legend_entry,
     merge_style,
     new_axes,
-    note,
     plain_frame,
-    row_pitch,
     rows_height,
+    set_rows,
     settle,
     top_legend,
     view_limits,
+    widen,
 )
 from bayesmlm.plots.tables import check_columns, check_unique, distinct, rows_of
 
 COLUMNS = ("group", "level", "term", "n", "no_pooling", "partial", "complete")
 ORDERS = ("no_pooling", "partial", "n")
+TURNS = np.radians([0, 40, -40, 80, -80, 120, -120])  # where a name may stand, from the tail of its arrow
 
 
 def plot_shrinkage(
@@ -68,6 +72,8 @@ def plot_shrinkage(
         - ``no_pooling``: the level's own estimate, NaN where its rows do not determine one;
         - ``partial``: the posterior median of the level's total coefficient (fixed plus group effect);
         - ``complete``: the estimate that ignores the groups, the same in all rows of a term; may be NaN.
+
+        Other columns, such as standard errors and intervals, are not drawn.
     column
         The term to draw. Needed when the table has more than two.
     ax
@@ -104,85 +110,87 @@ def plot_shrinkage(
     terms = distinct(rows["term"])
     if len(terms) > 2:
         raise DataError(f"the table holds the terms {', '.join(terms)}; choose one: column={terms[0]!r}")
-    word = groups[0] if label is None else label
-    if len(terms) == 1:
-        sorted_rows = _in_order(rows, order)
-        limit = 40 if max_labels is None else max_labels
-        ax, handles, words = _dot_plot(sorted_rows, ax, word, limit, style)
-    else:
-        limit = 20 if max_labels is None else max_labels
-        ax, handles, words = _plane(rows, terms, ax, word, limit, style)
-    ax.set_xlabel(words[0] if xlabel is None else xlabel)
-    ax.set_ylabel(words[1] if ylabel is None else ylabel)
-    if title is not None:
-        ax.set_title(title)
-    if legend:
-        settle(ax)
-        top_legend(ax, handles)
-    return ax
+    plane = len(terms) == 2
+    room = (20 if plane else 40) if max_labels is None else max_labels
+    captions = Captions(groups[0] if label is None else label, title, xlabel, ylabel, legend, room)
+    if plane:
+        return _draw_plane(new_axes(6.0, 5.2) if ax is None else ax, rows, terms, captions, style)
+    lines = _in_order(rows, order)
+    return _draw_lines(new_axes(6.0, rows_height(len(lines))) if ax is None else ax, lines, captions, style)
 
 
 def _in_order(rows: pd.DataFrame, order: str) -> pd.DataFrame:
     if order not in ORDERS:
         raise DataError(f"order = {order!r}: choose {', '.join(map(repr, ORDERS))}")
-    unknown = rows["no_pooling"].isna()
-    keyed = rows.assign(_own=~unknown, _key=rows[order].where(~unknown, rows["partial"]))
-    return keyed.sort_values(["_own", "_key", "partial"], kind="stable", ignore_index=True)
+    known = rows["no_pooling"].notna()
+    keys = rows.assign(_known=known, _key=rows[order].where(known, rows["partial"]))
+    return keys.sort_values(["_known", "_key", "partial"], kind="stable", ignore_index=True)
 
 
-def _dot_plot(
-    rows: pd.DataFrame, ax: Axes | None, word: str, max_labels: int, style: Mapping[str, Any]
-) -> tuple[Axes, list[Artist], tuple[str, str]]:
-    """One term: a line per level with its two estimates, and the complete-pooling value across all lines."""
-    ax = new_axes(6.0, rows_height(len(rows))) if ax is None else ax
-    settle(ax)
-    y = np.arange(len(rows))
+def _draw_lines(ax: Axes, rows: pd.DataFrame, captions: Captions, style: Mapping[str, Any]) -> Axes:
+    """Draw one term: a line per level with its two estimates, and complete pooling across all lines."""
+    y, pitch = np.arange(len(rows)), set_rows(ax, len(rows))
     own, partial, complete = (rows[c].to_numpy(float) for c in ("no_pooling", "partial", "complete"))
-    limits = view_limits(own, np.append(partial, complete[:1]))
-    pitch = row_pitch(ax, len(rows))
-    largest = float(np.clip(0.8 * pitch, 3.0, 9.0)) ** 2
+    limits = view_limits(own, np.append(partial, complete[0]))
     known = np.isfinite(own)
-    ax.hlines(y[known], own[known], partial[known], NO_POOLING, linewidth=np.clip(pitch / 12, 0.3, 0.9), zorder=1)
-    handles = _points(ax, (own, y), (partial, y), rows["n"].to_numpy(float), largest, style)
+    thin = float(np.clip(pitch / 12, 0.3, 0.9))
+    ax.hlines(y[known], own[known], partial[known], NO_POOLING, linewidth=thin, zorder=1)
+    largest = float(np.clip(0.8 * pitch, 3.0, 9.0)) ** 2
+    handles = _points(ax, (own, y), (partial, y), rows["n"], largest, style)
     if np.isfinite(complete[0]):
-        ends = (-0.6, len(rows) - 0.4)
-        line = ax.vlines(complete[0], *ends, COMPLETE, "dashed", "complete pooling", linewidth=1, zorder=0)
-        handles.append(line)
-    handles += _size_key(rows["n"], largest) + _clipped(~known | _within(own, limits))
-    ax.set(xlim=limits, ylim=(-0.8, len(rows) - 0.2))
-    plain_frame(ax, left=False)
-    side = label_rows(ax, rows["level"].tolist(), word, max_labels)
-    return ax, handles, (f"{rows['term'].iloc[0]} in each {word}", side)
+        look: dict[str, Any] = {"color": COMPLETE, "linestyle": "dashed", "linewidth": 1}
+        ax.vlines(complete[0], -0.6, len(rows) - 0.4, zorder=0, **look)
+        handles.append(legend_entry("complete pooling", **look))
+    ax.set_xlim(limits)
+    handles += _size_key(rows["n"], largest) + _outside("line", (known & ~_within(own, limits)).sum())
+    across = f"{rows['term'].iloc[0]} in each {captions.word}"
+    finish_rows(ax, rows["level"].tolist(), captions, across, handles if captions.legend else [])
+    return ax
 
 
-def _plane(
-    rows: pd.DataFrame, terms: list[str], ax: Axes | None, word: str, max_labels: int, style: Mapping[str, Any]
-) -> tuple[Axes, list[Artist], tuple[str, str]]:
-    """Two terms: arrows from no pooling to partial pooling in the plane of the two coefficients."""
-    ax = new_axes(6.0, 5.4) if ax is None else ax
-    by_term = [rows[rows["term"].astype(str) == t].set_index("level") for t in terms]
-    levels = by_term[0].index.intersection(by_term[1].index)
+def _draw_plane(
+    ax: Axes, rows: pd.DataFrame, terms: Sequence[str], captions: Captions, style: Mapping[str, Any]
+) -> Axes:
+    """Draw two terms: an arrow per level in the plane of its two coefficients."""
+    tables = [rows[rows["term"].astype(str) == t].set_index("level") for t in terms]
+    levels = tables[0].index.intersection(tables[1].index)
     own, partial, complete = (
-        np.column_stack([t.loc[levels, c].to_numpy(float) for t in by_term])
+        np.column_stack([t.loc[levels, c].to_numpy(float) for t in tables])
         for c in ("no_pooling", "partial", "complete")
     )
-    n = by_term[0].loc[levels, "n"]
     known = np.isfinite(own).all(axis=1)
-    limits = [view_limits(own[known, k], np.append(partial[:, k], complete[:1, k])) for k in (0, 1)]
-    ax.set(xlim=limits[0], ylim=limits[1])
-    settle(ax)
     largest = float(np.clip(90 / np.sqrt(len(levels)), 3.5, 9.0)) ** 2
+    n = tables[0].loc[levels, "n"]
     _arrows(ax, own[known], partial[known])
-    handles = _points(ax, own.T, partial.T, n.to_numpy(float), largest, style)
+    handles = _points(ax, [*own.T], [*partial.T], n, largest, style)
     if np.isfinite(complete[0]).all():
-        cross = {"s": 130, "color": COMPLETE, "linewidth": 2.2, "zorder": 4}
-        handles.append(ax.scatter(*complete[0], marker="x", label="complete pooling", **cross))
-    inside = _within(own[:, 0], limits[0]) & _within(own[:, 1], limits[1])
-    handles += _size_key(n, largest) + _clipped(~known | inside)
+        look: dict[str, Any] = {"marker": "x", "color": COMPLETE}
+        ax.scatter(complete[0, 0], complete[0, 1], s=110, linewidth=2.2, zorder=4, **look)
+        handles.append(legend_entry("complete pooling", markersize=7, markeredgewidth=2, **look))
+    limits = [view_limits(own[known, k], np.append(partial[:, k], complete[0, k])) for k in (0, 1)]
+    ax.set(xlim=limits[0], ylim=limits[1])
     plain_frame(ax)
-    if len(levels) <= max_labels:
-        _name_points(ax, levels, np.where((known & inside)[:, None], own, partial), partial)
-    return ax, handles, (f"{terms[0]} in each {word}", f"{terms[1]} in each {word}")
+    captions.write(ax, *(f"{term} in each {captions.word}" for term in terms))
+    settle(ax)
+    if captions.legend:
+        _plane_legend(ax, [*handles, *_size_key(n, largest)], own[known])
+    if len(levels) <= captions.max_labels:
+        inside = _within(own[:, 0], ax.get_xlim()) & _within(own[:, 1], ax.get_ylim())
+        _name_arrows(ax, levels, np.where(inside[:, None], own, partial), partial)
+    return ax
+
+
+def _plane_legend(ax: Axes, handles: list[Artist], own: np.ndarray) -> None:
+    """Add the legend; an outlier that the room made for it brings into view belongs below it, not under it."""
+    (low, high), beside = ax.get_ylim(), _within(own[:, 0], ax.get_xlim())
+    while True:
+        outside = ~(beside & _within(own[:, 1], (low, high)))
+        top_legend(ax, [*handles, *_outside("arrow", outside.sum())])
+        caught = outside & beside & _within(own[:, 1], ax.get_ylim())
+        if not caught.any():
+            return
+        high = widen(low, own[caught, 1].max())[1]
+        ax.set_ylim(low, high)
 
 
 def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -191,46 +199,32 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 def _areas(n: np.ndarray, largest: float) -> np.ndarray:
     """Return point areas proportional to n; the smallest remain visible."""
-    return np.maximum(largest * n / n.max(), largest / 10)
+    return np.maximum(largest * n / n.max(), largest / 7)
 
 
 def _points(
-    ax: Axes, own: Sequence[np.ndarray], partial: Sequence[np.ndarray], n: np.ndarray, largest: float, style: Any
+    ax: Axes,
+    own: Sequence[np.ndarray],
+    partial: Sequence[np.ndarray],
+    n: pd.Series,
+    largest: float,
+    style: Mapping[str, Any],
 ) -> list[Artist]:
-    """Draw hollow, filled and, for levels without an estimate of their own, square points; return the legend's."""
+    """Draw hollow, filled and, for levels without an estimate of their own, square points; return a legend's."""
     known = np.isfinite(own[0]) & np.isfinite(own[1])
-    area, edge = _areas(n, largest), float(np.clip(np.sqrt(largest) / 8, 0.4, 1.0))
-    filled = merge_style(PathCollection, {"s": area[known], "color": PARTIAL, "linewidth": 0, "zorder": 3}, style)
-    square = {**filled, "marker": "s", "s": area[~known], "facecolor": "white", "edgecolor": PARTIAL}
-    hollow = {"s": area[known], "facecolor": "white", "edgecolor": NO_POOLING, "zorder": 2}
+    area = _areas(n.to_numpy(float), largest)
+    edge = float(np.clip(np.sqrt(largest) / 8, 0.4, 1.0))
     handles: list[Artist] = []
     if known.any():
-        points = ax.scatter(own[0][known], own[1][known], linewidth=edge, label="no pooling", **hollow)
-        handles = [points, ax.scatter(partial[0][known], partial[1][known], **{"label": "partial pooling", **filled})]
-    if not known.all():
-        square["linewidth"] = edge
-        lone = f"partial pooling, {NO_ESTIMATE}"
-        handles.append(ax.scatter(partial[0][~known], partial[1][~known], label=lone, **square))
+        look: dict[str, Any] = {"facecolor": "white", "edgecolor": NO_POOLING, "linewidth": edge}
+        hollow = ax.scatter(own[0][known], own[1][known], s=area[known], label="no pooling", zorder=2, **look)
+        handles.append(hollow)
+    for which, marker, text in ((known, "o", "partial pooling"), (~known, "s", NO_ESTIMATE)):
+        if which.any():
+            look = {"s": area[which], "color": PARTIAL, "linewidth": 0, "marker": marker, "zorder": 3}
+            look = merge_style(PathCollection, look, style)
+            handles.append(ax.scatter(partial[0][which], partial[1][which], label=text, **look))
     return handles
-
-
-def _arrows(ax: Axes, start: np.ndarray, end: np.ndarray) -> None:
-    width = float(np.clip(8 / np.sqrt(max(len(start), 1)), 0.4, 0.9))
-    ax.quiver(
-        *start.T,
-        *(end - start).T,
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        units="inches",
-        width=width / 72,
-        headwidth=6,
-        headlength=8,
-        headaxislength=7,
-        minlength=0,
-        color=GREY,
-        zorder=1,
-    )
 
 
 def _size_key(n: pd.Series, largest: float) -> list[Artist]:
@@ -239,33 +233,47 @@ def _size_key(n: pd.Series, largest: float) -> list[Artist]:
         return []
     sizes = np.array([n.min(), n.max()], float)
     diameters = np.sqrt(_areas(sizes, largest))
-    look = {"linestyle": "none", "marker": "o", "color": GREY, "markeredgewidth": 0}
-    return [Line2D([], [], markersize=d, label=f"n = {v:g}", **look) for v, d in zip(sizes, diameters, strict=True)]
+    look: dict[str, Any] = {"marker": "o", "color": GREY, "markeredgewidth": 0}
+    return [legend_entry(f"n = {v:g}", markersize=d, **look) for v, d in zip(sizes, diameters, strict=True)]
 
 
-def _clipped(shown: np.ndarray) -> list[Artist]:
+def _outside(what: str, count: int) -> list[Artist]:
     """Say how many levels' own estimates lie outside the frame."""
-    outside = int((~shown).sum())
-    if not outside:
+    if not count:
         return []
-    return [note(f"{outside} no-pooling estimate{'s' if outside > 1 else ''} outside the frame")]
+    return [legend_entry(f"1 {what} starts outside" if count == 1 else f"{count} {what}s start outside")]
 
 
-def _name_points(ax: Axes, levels: pd.Index, at: np.ndarray, end: np.ndarray) -> None:
-    """Write each level's name at the tail of its arrow, on the side that the arrow leaves free."""
-    offsets = ax.transData.transform(at) - ax.transData.transform(end)
-    lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
-    away = np.divide(offsets, lengths, out=np.tile([0.0, 1.0], (len(at), 1)), where=lengths > 0)
-    texts = []
-    for level, point, (dx, dy) in zip(levels, at, away, strict=True):
-        sides = {"ha": _side(dx, "right", "center", "left"), "va": _side(dy, "top", "center", "bottom")}
-        texts.append(
-            ax.annotate(
-                level, point, (6 * dx, 6 * dy), textcoords="offset points", fontsize="small", parse_math=False, **sides
-            )
-        )
-    drop_overlapping(texts)
+def _arrows(ax: Axes, start: np.ndarray, end: np.ndarray) -> None:
+    """Draw all arrows as one artist: there may be thousands."""
+    width = float(np.clip(8 / np.sqrt(max(len(start), 1)), 0.4, 0.9)) / 72
+    head: dict[str, Any] = {"headwidth": 5, "headlength": 7, "headaxislength": 6, "minlength": 0}
+    scale: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches"}
+    ax.quiver(*start.T, *(end - start).T, width=width, color=LIGHT, zorder=1, **head, **scale)
 
 
-def _side(direction: float, negative: str, neither: str, positive: str) -> str:
-    return neither if abs(direction) < 0.38 else positive if direction > 0 else negative
+def _name_arrows(ax: Axes, levels: Sequence[str], tails: np.ndarray, heads: np.ndarray) -> None:
+    """Write each level's name at the tail of its arrow, outwards if it is free there, else around it, else not."""
+    start, end = (ax.transData.transform(p) for p in (tails, heads))
+    marks, frame, legend = np.vstack([start, end, (start + end) / 2]), ax.get_window_extent(), ax.get_legend()
+    taken: list[BboxBase] = [] if legend is None else [legend.get_window_extent()]
+    for level, tail, offset in zip(levels, tails, start - end, strict=True):
+        for angle in np.arctan2(offset[1], offset[0]) + TURNS:
+            text = _name(ax, level, tail, angle)
+            box = text.get_window_extent()
+            within = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1
+            on_mark = ((marks > np.array(box.min) - 3) & (marks < np.array(box.max) + 3)).all(axis=1).any()
+            if within and not on_mark and box.count_overlaps(taken) == 0:
+                taken.append(box)
+                break
+            text.remove()
+
+
+def _name(ax: Axes, level: str, tail: np.ndarray, angle: float) -> Annotation:
+    x, y = np.cos(angle), np.sin(angle)
+    sides: dict[str, Any] = {
+        "ha": "center" if abs(x) < 0.4 else "left" if x > 0 else "right",
+        "va": "center" if abs(y) < 0.4 else "bottom" if y > 0 else "top",
+    }
+    look: dict[str, Any] = {"fontsize": "small", "parse_math": False, **sides}
+    return ax.annotate(level, (tail[0], tail[1]), (7 * x, 7 * y), textcoords="offset points", **look)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,19 +12,52 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
+
+from bayesmlm.errors import DataError
 
 # Okabe & Ito (2008): told apart by colour-blind readers. Shapes and dashes tell them apart in grey.
-PARTIAL, NO_POOLING, COMPLETE, REFERENCE = "#0072B2", "#D55E00", "#000000", "#D55E00"
-PALE, GREY = "#9DBBD0", "#707070"
+PARTIAL, NO_POOLING, COMPLETE = "#0072B2", "#D55E00", "#000000"
+PALE, DARK, GREY, LIGHT = "#9CC3DC", "#00324F", "#707070", "#A0A0A0"
 
 NO_ESTIMATE = "no estimate of its own"
 SMALLEST_TYPE = 5.0  # points; below it labels are not printed
-LEGEND = {"frameon": False, "fontsize": "small", "handletextpad": 0.5, "columnspacing": 1.5, "scatterpoints": 1}
+LEGEND: dict[str, Any] = {"fontsize": "small", "handletextpad": 0.5, "columnspacing": 1.4, "scatterpoints": 1}
+COMPACT: dict[str, Any] = {**LEGEND, "fontsize": "x-small", "labelspacing": 0.25, "handlelength": 1.4}
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What the caller says in words: None where the plot's own words will do.
+
+    Attributes
+    ----------
+    word : str
+        What one level is called.
+    title, xlabel, ylabel : str or None
+        Title and axis labels.
+    legend : bool
+        Whether to explain the symbols.
+    max_labels : int
+        Up to so many levels are named.
+    """
+
+    word: str
+    title: str | None = None
+    xlabel: str | None = None
+    ylabel: str | None = None
+    legend: bool = True
+    max_labels: int = 40
+
+    def write(self, ax: Axes, xlabel: str, ylabel: str) -> None:
+        """Write title and axis labels, the given ones where the caller has none."""
+        ax.set_xlabel(xlabel if self.xlabel is None else self.xlabel)
+        ax.set_ylabel(ylabel if self.ylabel is None else self.ylabel)
+        if self.title is not None:
+            ax.set_title(self.title)
 
 
 def new_axes(width: float, height: float) -> Axes:
@@ -33,39 +68,68 @@ def new_axes(width: float, height: float) -> Axes:
 
 def rows_height(n_rows: int) -> float:
     """Return the height in inches of a figure with one line per level: it grows, to a page at most."""
-    return float(np.clip(1.0 + 0.17 * n_rows, 2.6, 9.0))
+    return float(np.clip(1.1 + 0.17 * n_rows, 2.6, 9.0))
 
 
-def merge_style(artist: type[Artist], defaults: Mapping[str, Any], style: Mapping[str, Any]) -> dict[str, Any]:
+def root_figure(ax: Axes) -> Figure:
+    """Return the figure to which the Axes belong."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise DataError("the Axes belong to no figure: they were removed")
+    return figure
+
+
+def settle(ax: Axes) -> None:
+    """Let the figure's layout engine, if any, give the Axes the size in which they will be printed."""
+    figure = root_figure(ax)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def merge_style(
+    artist: type[Artist], defaults: Mapping[str, Any], style: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the defaults with the caller's keywords in their place, whatever alias they were given by."""
     given = normalize_kwargs(dict(style), artist)
     replaced = {"color"} if "c" in given else set()
     return {**{k: v for k, v in defaults.items() if k not in replaced}, **given}
 
 
-def settle(ax: Axes) -> None:
-    """Let the figure's layout engine, if any, give the Axes the size in which it will be printed."""
-    figure = ax.get_figure(root=True)
-    if figure is not None and figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+def set_rows(ax: Axes, n_rows: int) -> float:
+    """Give the Axes the lines 0, 1, ..., n_rows - 1, and return the points from one line to the next."""
+    ax.set_ylim(-0.8, n_rows - 0.2)
+    return row_pitch(ax)
 
 
-def row_pitch(ax: Axes, n_rows: int) -> float:
-    """Return the points from one line to the next if `n_rows` lines fill the height of the Axes."""
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
-    return 72 / figure.dpi * ax.get_window_extent().height / n_rows
+def row_pitch(ax: Axes) -> float:
+    """Return the length in points of one unit of the y axis."""
+    low, high = ax.get_ylim()
+    return 72 / root_figure(ax).dpi * ax.get_window_extent().height / (high - low)
 
 
-def label_rows(ax: Axes, levels: Sequence[str], word: str, max_labels: int) -> str:
+def finish_rows(
+    ax: Axes, levels: Sequence[str], captions: Captions, xlabel: str, handles: Sequence[Artist]
+) -> None:
+    """Name the lines, write title and axis labels, and add the legend if there are handles."""
+    plain_frame(ax, left=False)
+    captions.write(ax, xlabel, label_rows(ax, levels, captions))
+    if handles:
+        settle(ax)
+        top_legend(ax, handles)
+        # The legend has moved the lines closer together.
+        captions.write(ax, xlabel, label_rows(ax, levels, captions))
+
+
+def label_rows(ax: Axes, levels: Sequence[str], captions: Captions) -> str:
     """Name the lines 0, 1, ... of the y axis where that can be read, and return a label for the axis."""
-    size = min(9.0, 0.85 * row_pitch(ax, len(levels)))
-    if len(levels) > max_labels or size < SMALLEST_TYPE:
+    size = min(9.0, 0.85 * row_pitch(ax))
+    if len(levels) > captions.max_labels or size < SMALLEST_TYPE:
         ax.set_yticks([])
-        return f"{word} (all {len(levels)}, in order)"
+        return f"{captions.word} ({len(levels)}, sorted)"
     ax.set_yticks(range(len(levels)), levels, fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
-    return word
+    return captions.word
 
 
 def plain_frame(ax: Axes, *, left: bool = True) -> None:
@@ -85,14 +149,13 @@ def view_limits(values: np.ndarray, always: np.ndarray) -> tuple[float, float]:
         q1, q3 = np.quantile(known, [0.25, 0.75])
         reach = 3 * (q3 - q1)
         shown = np.concatenate([shown, known[(known >= q1 - reach) & (known <= q3 + reach)]])
-    low, high = float(shown.min()), float(shown.max())
+    return widen(float(shown.min()), float(shown.max()))
+
+
+def widen(low: float, high: float) -> tuple[float, float]:
+    """Return a range with a margin on both sides."""
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-def note(text: str) -> Line2D:
-    """Return a legend entry that is words only."""
-    return Line2D([], [], linestyle="none", label=text)
 
 
 def top_legend(ax: Axes, handles: Sequence[Artist]) -> Legend:
@@ -101,31 +164,51 @@ def top_legend(ax: Axes, handles: Sequence[Artist]) -> Legend:
     There it covers no data whatever the data are, meets no title set later, and is not cut off in a figure
     whose margins belong to the caller.
     """
-    frame = ax.get_window_extent()
-    for ncols in range(len(handles), 0, -1):
-        legend = ax.legend(handles=handles, ncols=ncols, loc="upper left", borderaxespad=0, **LEGEND)
-        box = legend.get_window_extent()
-        if box.width <= frame.width:
-            break
+    height = ax.get_window_extent().height
+    legend = _legend_within(ax, handles, LEGEND)
+    if legend.get_window_extent().height > height / 3:
+        legend = _legend_within(ax, handles, COMPACT)
     low, high = ax.get_ylim()
-    ax.set_ylim(low, low + (high - low) / (1 - min(box.height / frame.height, 0.5)))
+    share = min(legend.get_window_extent().height / height, 0.8)
+    ax.set_ylim(low, low + (high - low) / (1 - share))
     return legend
 
 
-def figure_legend(figure: FigureBase, handles: Sequence[Artist]) -> Legend:
+def _legend_within(ax: Axes, handles: Sequence[Artist], look: Mapping[str, Any]) -> Legend:
+    """Put a legend in the upper left corner, in as many columns as the Axes are wide enough for."""
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.01, 1), "borderaxespad": 0}
+    patch: dict[str, Any] = {"edgecolor": "none", "framealpha": 1, "fancybox": False}
+    look = {**place, **patch, **look}
+    return _fit_columns(
+        lambda ncols: ax.legend(handles=handles, ncols=ncols, **look),
+        len(handles),
+        ax.get_window_extent().width,
+    )
+
+
+def figure_legend(figure: Figure | SubFigure, handles: Sequence[Artist]) -> Legend:
     """Put one legend below all Axes if the layout can make room for it, else on the upper margin."""
     root = figure.get_figure(root=True)
     roomy = root is not None and isinstance(root.get_layout_engine(), ConstrainedLayoutEngine)
-    loc = "outside lower center" if roomy else "upper center"
-    return figure.legend(handles=handles, ncols=len(handles), loc=loc, **LEGEND)
+    look = {"loc": "outside lower center" if roomy else "upper center", "frameon": False, **LEGEND}
+    return _fit_columns(
+        lambda ncols: figure.legend(handles=handles, ncols=ncols, **look),
+        len(handles),
+        figure.get_window_extent().width,
+    )
 
 
-def drop_overlapping(texts: Sequence[Text]) -> None:
-    """Remove each text that would be printed over an earlier one."""
-    kept: list[Any] = []
-    for text in texts:
-        box = text.get_window_extent()
-        if any(box.overlaps(other) for other in kept):
-            text.remove()
-        else:
-            kept.append(box)
+def _fit_columns(make: Callable[[int], Legend], ncols: int, room: float) -> Legend:
+    """Make a legend in `ncols` columns, or in as many as fit into `room` pixels."""
+    while True:
+        legend = make(ncols)
+        excess = legend.get_window_extent().width / room
+        if excess <= 1 or ncols == 1:
+            return legend
+        legend.remove()
+        ncols = min(ncols - 1, math.ceil(ncols / excess))
+
+
+def legend_entry(label: str, **look: Any) -> Line2D:
+    """Return a line or, without a line style, a marker or mere words, for a legend."""
+    return Line2D([], [], label=label, **{"linestyle": "none", **look})
