@@ -54,7 +54,9 @@ class Comparison:
     prob: float
 
 
-def compare_fits(posterior: Posterior, estimate: LmerEstimate, design: Design, prob: float = 0.9) -> Comparison:
+def compare_fits(
+    posterior: Posterior, estimate: LmerEstimate, design: Design, prob: float = 0.9
+) -> Comparison:
     """Join the posterior's table to the reference fit's.
 
     Parameters
@@ -131,7 +133,11 @@ def _boundary_note(row: dict, posterior: Posterior, estimate: LmerEstimate) -> s
 
 
 def _icc_boundary(row: dict) -> str:
-    return "its standard deviation is estimated as zero" if row["effect"] == "icc" and row["reference"] == 0 else ""
+    return (
+        "its standard deviation is estimated as zero"
+        if row["effect"] == "icc" and row["reference"] == 0
+        else ""
+    )
 
 
 def _sd_boundary(
@@ -196,5 +202,3 @@ def same_model(design: Design, other: Design) -> bool:
             for a, b in zip(design.blocks, other.blocks, strict=True)
         )
     )
-
-

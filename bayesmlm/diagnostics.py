@@ -30,7 +30,8 @@ def parameter_draws(posterior: Posterior) -> xr.DataArray:
     for block in posterior.blocks:
         rows, cols = lower_indices(len(block.columns))
         parts.append(block.cov.values[..., rows, cols])
-        names += [f"Sigma[{block.label}:{block.columns[i]},{block.columns[j]}]" for i, j in zip(rows, cols, strict=True)]
+        pairs = zip(rows, cols, strict=True)
+        names += [f"Sigma[{block.label}:{block.columns[i]},{block.columns[j]}]" for i, j in pairs]
     parts += [posterior.mean_ppd.values[..., None], posterior.sample_stats["lp"].values[..., None]]
     names += ["mean_PPD", "log-posterior"]
     return _stack(parts, names)

@@ -192,7 +192,9 @@ def _read_block(data: xr.Dataset, schema: BlockSchema, levels: list[str]) -> Blo
         ordered = term.sel({factor: levels}).transpose(*SAMPLE, ..., factor)
         effects.append(_column(ordered, v.position))
     sd = labelled(np.stack(sds, axis=-1), column=schema.columns)
-    corr = np.ones((*sd.shape, 1)) if schema.corr is None else data[schema.corr].transpose(*SAMPLE, ...).values
+    corr = (
+        np.ones((*sd.shape, 1)) if schema.corr is None else data[schema.corr].transpose(*SAMPLE, ...).values
+    )
     b = labelled(np.stack(effects, axis=-1), level=levels, column=schema.columns)
     matrix = labelled(corr, column=schema.columns, column_bis=schema.columns)
     return BlockDraws(schema.label, schema.group, sd, matrix, b)

@@ -247,7 +247,7 @@ class Evaluator:
         try:
             with np.errstate(all="ignore"):
                 return function(a, b)
-        except (TypeError, ValueError) as problem:
+        except (TypeError, ValueError, ArithmeticError) as problem:
             raise self.error(f"{node} cannot be computed: {problem}", node) from problem
 
     def compare(self, node: Node, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Value:
@@ -404,7 +404,9 @@ def _as_text(value: Value) -> Any:
 
 def _on_known_rows(function: Callable[..., Any], x: Any, *args: Any, **keywords: Any) -> Any:
     """Apply a function of a whole column to its known rows; its result is missing in the others."""
-    if np.ndim(x) != 1:
+    if not isinstance(x, np.ndarray):
+        raise ValueError("it takes a column, not a constant")
+    if x.ndim > 1:
         return function(x, *args, **keywords)
     known = ~np.isnan(x)
     if not np.isfinite(x[known]).all():

@@ -15,12 +15,28 @@ from bayesmlm.comparison import Comparison, compare_fits, same_model
 from bayesmlm.design import Design, build_design
 from bayesmlm.diagnostics import convergence_sentences
 from bayesmlm.draws import SAMPLE, Posterior, read_posterior
-from bayesmlm.errors import BayesMLMError, ConvergenceWarning, DataError, FormulaError, SamplingError, did_you_mean, warn
+from bayesmlm.errors import (
+    BayesMLMError,
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    SamplingError,
+    did_you_mean,
+    warn,
+)
 from bayesmlm.formula import Formula
 from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.priors import Priors, build_priors, implied
-from bayesmlm.report import PrintedVarCorr, Report, comparison_report, fit_report, printed_varcorr, prior_report
-from bayesmlm.report import summary_report
+from bayesmlm.reference.lmer import fit_lmer
+from bayesmlm.report import (
+    PrintedVarCorr,
+    Report,
+    comparison_report,
+    fit_report,
+    printed_varcorr,
+    prior_report,
+    summary_report,
+)
 from bayesmlm.shrinkage import (
     caterpillar_table,
     check_levels,
@@ -233,7 +249,9 @@ class Fit:
         """Compare with a reference fit, by default REML of the same model; see `bayesmlm.compare`."""
         return compare(self, self.reference() if ref is None else ref, prob)
 
-    def plot_shrinkage(self, group: str | None = None, column: str | None = None, ax: Axes | None = None, **style: Any):
+    def plot_shrinkage(
+        self, group: str | None = None, column: str | None = None, ax: Axes | None = None, **style: Any
+    ):
         """Draw each level's coefficients moving from no pooling to partial pooling.
 
         Parameters
@@ -250,7 +268,9 @@ class Fit:
         table = shrinkage_table(self.design, self.posterior, group)
         return plot_shrinkage(table, column=column, ax=ax, **style)
 
-    def plot_pooling_panels(self, levels: Iterable[str] | None = None, group: str | None = None, **style: Any):
+    def plot_pooling_panels(
+        self, levels: Iterable[str] | None = None, group: str | None = None, **style: Any
+    ):
         """Draw data and lines of complete, no and partial pooling for some levels, one panel each.
 
         Parameters
@@ -264,12 +284,14 @@ class Fit:
         """
         from bayesmlm.plots import plot_pooling_panels
 
-        chosen = spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
+        chosen = (
+            spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
+        )
         block = find_block(self.design, group)
         words = {
             "x_label": slope_column(self.design, block),
             "y_label": self.design.response,
-            "group": block.group,
+            "label": block.group,
             "x_ticks": two_level_ticks(self.design, group),
         }
         lines, points = pooling_lines(self.design, self.posterior, group), pooling_points(self.design, group)
@@ -376,11 +398,13 @@ def fit(
         raise DataError(f"the response {design.response} has {design.y.shape[1]} columns: gaussian takes one")
     used = build_priors(design, priors)
 
-    from bayesmlm.model import build_model
+    from bayesmlm.model import build_model, choose_forms
     from bayesmlm.sampling import Settings, new_seed, sample
 
-    settings = Settings(chains, draws, tune, new_seed() if seed is None else seed, target_accept, cores, progress)
-    built = build_model(design, used)
+    settings = Settings(
+        chains, draws, tune, new_seed() if seed is None else seed, target_accept, cores, progress
+    )
+    built = build_model(design, used, choose_forms(design, *_information(design)))
     sampled = sample(built, design, settings)
     posterior = read_posterior(sampled.tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))
@@ -390,6 +414,19 @@ def fit(
     return Fit(design, used, sampled.tree, posterior, notes, settings, sampled.seconds, name, built)
 
 
+def _information(design: Design) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Reliability and variance of every block's effects in a REML fit, or zeros where there is none."""
+    zero = {b.label: np.zeros(len(b.columns)) for b in design.blocks}
+    try:
+        estimate = fit_lmer(design)
+    except DataError:  # as many effects as rows: only a prior tells them from the residuals
+        return zero, zero
+    variance = {b.label: b.sd**2 for b in estimate.varcorr.blocks}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = {r.label: 1 - (r.sd**2).mean(axis=0) / variance[r.label] for r in estimate.ranef}
+    return {label: np.nan_to_num(r) for label, r in share.items()}, variance
+
+
 def _check_choices(family: Any, link: Any, weights: Any, sampler: Any) -> None:
     if family != "gaussian" or link not in (None, "identity"):
         asked = f"family = {family!r}, link = {link!r}"
@@ -397,7 +434,9 @@ def _check_choices(family: Any, link: Any, weights: Any, sampler: Any) -> None:
     if weights is not None:
         raise BayesMLMError("weights are not available for Bayesian fits; bm.lmer(..., weights=) takes them")
     if sampler not in SAMPLERS:
-        raise SamplingError(f"sampler = {sampler!r}: choose 'auto' or 'pymc'.{did_you_mean(str(sampler), SAMPLERS)}")
+        raise SamplingError(
+            f"sampler = {sampler!r}: choose 'auto' or 'pymc'.{did_you_mean(str(sampler), SAMPLERS)}"
+        )
     if sampler == "kernel":
         raise SamplingError("sampler = 'kernel' is not available: choose 'auto' or 'pymc'")
 

@@ -281,9 +281,14 @@ class LinearFit:
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """One row per coefficient with broom's columns, in snake case."""
         half = stats.t.ppf((1 + conf_level) / 2, self.estimate.df_resid) * self.se()
-        frame = pd.DataFrame({"effect": "fixed", "term": self.fixef().index, "estimate": self.fixef().to_numpy()})
+        frame = pd.DataFrame(
+            {"effect": "fixed", "term": self.fixef().index, "estimate": self.fixef().to_numpy()}
+        )
         frame["std_error"] = self.se().to_numpy()
-        frame["conf_low"], frame["conf_high"] = frame["estimate"] - half.values, frame["estimate"] + half.values
+        frame["conf_low"], frame["conf_high"] = (
+            frame["estimate"] - half.values,
+            frame["estimate"] + half.values,
+        )
         frame["statistic"] = frame["estimate"] / frame["std_error"]
         return frame.assign(df=self.estimate.df_resid, p_value=self._p_values())
 

@@ -31,7 +31,9 @@ def find_block(design: Design, label: str | None) -> Block:
     return design.blocks[0 if label is None else labels.index(label)]
 
 
-def shrinkage_table(design: Design, posterior: Posterior, label: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+def shrinkage_table(
+    design: Design, posterior: Posterior, label: str | None = None, prob: float = 0.9
+) -> pd.DataFrame:
     """Compare each level's own least-squares coefficients with its partially pooled ones.
 
     Parameters
@@ -118,12 +120,16 @@ def slope_column(design: Design, block: Block) -> str:
     """
     slopes = [c for c in block.columns if c != "(Intercept)"]
     if "(Intercept)" not in block.columns or len(slopes) > 1:
-        raise DataError(f"lines need an intercept and one slope per level; {block.bar} has {', '.join(block.columns)}")
+        raise DataError(
+            f"lines need an intercept and one slope per level; {block.bar} has {', '.join(block.columns)}"
+        )
     if slopes:
         return slopes[0]
     fixed = [c for c in design.coefficients if c != "(Intercept)"]
     if len(fixed) != 1:
-        raise DataError(f"lines of the response need one predictor; the model has {', '.join(fixed) or 'none'}")
+        raise DataError(
+            f"lines of the response need one predictor; the model has {', '.join(fixed) or 'none'}"
+        )
     return fixed[0]
 
 
@@ -167,7 +173,8 @@ def pooling_points(design: Design, label: str | None = None) -> pd.DataFrame:
     """The data behind `pooling_lines`: level, x, y."""
     block = find_block(design, label)
     slope = slope_column(design, block)
-    x = block.Z[:, block.columns.index(slope)] if slope in block.columns else design.X[:, design.coefficients.index(slope)]
+    varies = slope in block.columns
+    x = block.Z[:, block.columns.index(slope)] if varies else design.X[:, design.coefficients.index(slope)]
     return pd.DataFrame({"level": np.array(block.levels, dtype=object)[block.index], "x": x, "y": design.y})
 
 

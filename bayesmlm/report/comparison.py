@@ -25,14 +25,19 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
     frame = comparison.frame
     parts: list[str | Grid] = [f"Posterior beside {comparison.method}: {formula}", "", _grid(comparison), ""]
     counts = frame["verdict"].value_counts()
-    parts.append(", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts))
+    parts.append(
+        ", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts)
+    )
     noted = frame[frame["note"] != ""]
     parts += [f"  {_row_name(row)}: {row['verdict']}; {row['note']}" for row in noted.to_dict("records")]
     if reference_status:
         parts += ["", reference_status]
     parts += ["", "Group effects (BLUPs beside posterior means):"]
     parts += [_group_line(row) for row in comparison.groups.to_dict("records")]
-    parts += ["", "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval."]
+    parts += [
+        "",
+        "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval.",
+    ]
     return Report(tuple(parts), frame)
 
 
@@ -48,7 +53,11 @@ def _row_name(row: dict) -> str:
 def _decimals(row: dict) -> int:
     """Decimals that show the posterior's spread to two significant digits."""
     spread = row["mad_sd"]
-    return min(6, max(1, decimals_needed(float(f"{spread:.1e}"), 2))) if np.isfinite(spread) and spread > 0 else 3
+    return (
+        min(6, max(1, decimals_needed(float(f"{spread:.1e}"), 2)))
+        if np.isfinite(spread) and spread > 0
+        else 3
+    )
 
 
 def _grid(comparison: Comparison) -> Grid:
@@ -75,4 +84,6 @@ def _cells(row: dict) -> tuple[str, ...]:
 def _group_line(row: dict) -> str:
     corr = "not defined (BLUPs all equal)" if pd.isna(row["correlation"]) else f"{row['correlation']:.3f}"
     where = f"most apart at {row['level']}: {row['blup']:.3g} and {row['mean']:.3g}"
-    return f"  {row['group']} {row['term']}: correlation {corr}; {where} ({row['difference']:+.2f} posterior sd)"
+    return (
+        f"  {row['group']} {row['term']}: correlation {corr}; {where} ({row['difference']:+.2f} posterior sd)"
+    )

@@ -121,7 +121,6 @@ def _mcmc_grid(frame: pd.DataFrame, digits: int) -> Grid:
     return Grid(("mcse", "Rhat", "n_eff"), tuple(zip(*cells, strict=True)), tuple(map(str, frame.index)))
 
 
-
 # -- priors ------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ from bayesmlm.report.grid import Grid, Report, groups_text, random_effects_grid
 from bayesmlm.report.rformat import (
     abbreviate,
     format_coefficients,
-    format_fixed,
     format_numbers,
     format_p,
     stars,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-
 EPSILON = float(np.finfo(float).eps)
 
 

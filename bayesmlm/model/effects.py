@@ -1,0 +1,167 @@
+"""PyMC variables of one block of correlated group effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import bambi as bmb
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayesmlm.design import Design
+from bayesmlm.draws import Variable
+from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
+from bayesmlm.priors import Decov, Distribution, Lkj
+
+PYMC_NAMES = {
+    "normal": ("Normal", {"location": "mu", "scale": "sigma"}),
+    "student_t": ("StudentT", {"df": "nu", "location": "mu", "scale": "sigma"}),
+    "cauchy": ("Cauchy", {"location": "alpha", "scale": "beta"}),
+    "half_normal": ("HalfNormal", {"scale": "sigma"}),
+    "half_student_t": ("HalfStudentT", {"df": "nu", "scale": "sigma"}),
+    "half_cauchy": ("HalfCauchy", {"scale": "beta"}),
+    "exponential": ("Exponential", {"rate": "lam"}),
+    "gamma": ("Gamma", {"shape": "alpha", "rate": "beta"}),
+}
+
+
+def bambi_prior(*priors: Any) -> bmb.Prior:
+    """Return one bambi.Prior for the columns of a term: scalars for one column, arrays for several."""
+    first = priors[0]
+    if not isinstance(first, Distribution):
+        return first
+    name, keys = PYMC_NAMES[first.name]
+    values = {new: np.array([p[old] for p in priors]) for old, new in keys.items()}
+    return bmb.Prior(name, **{k: v if len(priors) > 1 else float(v[0]) for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class FixedEffects:
+    """Finds a fixed effect in a PyMC model; the intercept is that of the predictors as given."""
+
+    design: Design
+    coefficients: tuple[Variable, ...]
+
+    def value(self, name: str, pymc_model: pm.Model) -> Any:
+        names = self.design.coefficients
+        if name != "(Intercept)":
+            return self._raw(names.index(name), pymc_model)
+        means = self.design.X.mean(axis=0)
+        slopes = [means[j] * self._raw(j, pymc_model) for j in range(1, len(names))]
+        return self._raw(0, pymc_model) - sum(slopes, start=0.0)
+
+    def _raw(self, j: int, pymc_model: pm.Model) -> Any:
+        variable = self.coefficients[j]
+        value = pymc_model[variable.name]
+        return value if variable.position is None else value[variable.position]
+
+
+def block_priors(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -> dict[str, bmb.Prior]:
+    """One prior per Bambi term of a block; all take their columns from the block's shared variables."""
+    out = {}
+    for name in dict.fromkeys(v.name for v in plan.columns):
+        mine = sorted((v.position or 0, j) for j, v in enumerate(plan.columns) if v.name == name)
+        vector = plan.columns[mine[0][1]].position is not None
+        take: Any = [j for _, j in mine] if vector else mine[0][1]
+        scale = bmb.Prior(type(prior).__name__, dist=_sd_builder(plan, prior, fixed, take))
+        effect = _effect_builder(plan, prior, fixed, take)
+        out[name] = bmb.Prior("CorrelatedBlock", dist=effect, noncentered=False, sigma=scale)
+    return out
+
+
+def _sd_builder(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects, take: Any) -> Callable[..., Any]:
+    def build(name: str, dims: Any = None, **_: Any) -> Any:
+        sd, _effects = _block_variables(plan, prior, fixed)
+        return pm.Deterministic(name, sd[take], dims=dims or None)
+
+    return build
+
+
+def _effect_builder(
+    plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects, take: Any
+) -> Callable[..., Any]:
+    def build(name: str, dims: Any = None, **_: Any) -> Any:
+        _sd, effects = _block_variables(plan, prior, fixed)
+        return pm.Deterministic(name, effects[:, take], dims=dims)
+
+    return build
+
+
+def _block_variables(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -> tuple[Any, Any]:
+    """Return the block's sds (p,) and effects (J, p) in the current PyMC model, created once per model."""
+    pymc_model = pm.modelcontext(None)
+    label, p = plan.block.label, len(plan.block.columns)
+    effects_name, sd_name = f"{label}_effects", f"{label}_sd"
+    if effects_name in pymc_model.named_vars:
+        return pymc_model[sd_name], pymc_model[effects_name]
+    sd = pm.Deterministic(sd_name, _sd_variable(label, p, prior, pymc_model["sigma"]))
+    cholesky = _correlation_cholesky(label, p, prior.regularization) if p > 1 else pt.ones((1, 1))
+    if p > 1:
+        pymc_model.add_coords({dim: list(plan.block.columns) for dim in plan.corr_dims})
+        pm.Deterministic(plan.corr_name, cholesky @ cholesky.T, dims=plan.corr_dims)
+    effects = _effect_columns(plan, sd[:, None] * cholesky, fixed, pymc_model)
+    return sd, pm.Deterministic(effects_name, pt.stack(effects, axis=1))
+
+
+def _effect_columns(plan: BlockPlan, factor: Any, fixed: FixedEffects, pymc_model: pm.Model) -> list[Any]:
+    """Effects of each column, whose rows are jointly N(0, L L'), L = `factor`, drawn one given those before.
+
+    b_k = m_k + L_kk z_k with m_k = sum_{j<k} L_kj z_j and z standard normal. The variable sampled is z_k
+    (non-centred), b_k (centred), or beta_k + b_k (hierarchically centred; Gelfand, Sahu & Carlin 1995).
+    """
+    standard: list[Any] = []
+    effects: list[Any] = []
+    for k, form in enumerate(plan.forms):
+        name, size = f"{plan.block.label}_{k}", len(plan.levels)
+        mean = sum((factor[k, j] * standard[j] for j in range(k)), start=0.0)
+        if form == NONCENTRED:
+            z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=size)
+            effects.append(mean + factor[k, k] * z)
+            standard.append(z)
+            continue
+        beta = fixed.value(plan.block.columns[k], pymc_model) if form == HIERARCHICAL else 0.0
+        total = pm.Normal(f"{name}_b", beta + mean, factor[k, k], shape=size)
+        effects.append(total - beta)
+        standard.append((total - beta - mean) / factor[k, k])
+    return effects
+
+
+def _sd_variable(label: str, p: int, prior: Decov | Lkj, sigma: Any) -> Any:
+    """Standard deviations of a block, shape (p,): decov's decomposition of the trace, or independent priors."""
+    if isinstance(prior, Decov):
+        tau = pm.Gamma(f"{label}_tau", alpha=prior.shape, beta=1.0)
+        root_trace = tau * prior.scale * sigma
+        if p == 1:
+            return pt.atleast_1d(root_trace)
+        share = pm.Dirichlet(f"{label}_share", a=np.full(p, prior.concentration))
+        return pt.sqrt(p * share) * root_trace
+    name, keys = PYMC_NAMES[prior.sd.name]
+    values = {new: np.array([d[old] for d in prior.adjusted]) for old, new in keys.items()}
+    return getattr(pm, name)(f"{label}_scale", **values, shape=p)
+
+
+def _correlation_cholesky(label: str, p: int, eta: float) -> Any:
+    """Cholesky factor of an LKJ(eta) correlation matrix from its canonical partial correlations.
+
+    C-vine of Lewandowski, Kurowicka & Joe (2009, section 2.4): the partial correlations of the k-th tree,
+    k = 1..p-1, are independent, 2 Beta(b_k, b_k) - 1 with b_k = eta + (p - 1 - k) / 2; row i of the factor
+    is r_ij prod_{k<j} sqrt(1 - r_ik^2).
+    """
+    rows, cols = np.tril_indices(p, -1)
+    shape = eta + (p - 2 - cols) / 2
+    partial = 2.0 * pm.Beta(f"{label}_partial", alpha=shape, beta=shape, shape=len(rows)) - 1.0
+    entries = [[pt.zeros(()) for _ in range(p)] for _ in range(p)]
+    entries[0][0] = pt.ones(())
+    position = 0
+    for i in range(1, p):
+        left = pt.ones(())
+        for j in range(i):
+            r = partial[position]
+            entries[i][j] = r * pt.sqrt(left)
+            left = left * (1.0 - r**2)
+            position += 1
+        entries[i][i] = pt.sqrt(left)
+    return pt.stack([pt.stack(row) for row in entries])

@@ -1,0 +1,104 @@
+"""Bambi's columns compared with the design's: the check that both mean the same model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import bambi as bmb
+import numpy as np
+
+from bayesmlm.design import Design
+from bayesmlm.draws import Variable
+from bayesmlm.model.plan import BlockPlan
+from bayesmlm.model.translate import Piece
+
+
+def match_fixed(
+    model: bmb.Model, design: Design, pieces: list[Piece]
+) -> tuple[set[int], tuple[Variable, ...]]:
+    """Compare Bambi's fixed columns with X; return terms that differ and each coefficient's variable."""
+    component = model.parameters[model.family.likelihood.parent]
+    found: dict[int, Variable] = {}
+    if component.intercept_term is not None:
+        found[0] = Variable(component.intercept_term.name, None)
+    terms = list(component.common_terms.values())
+    bad: set[int] = set()
+    start = 0
+    for piece in pieces:
+        mine = terms[start : start + len(piece.text)]
+        start += len(piece.text)
+        matched = _match_columns(mine, design.X, piece.columns)
+        if matched is None:
+            bad.add(design.assign[piece.columns[0]])
+        else:
+            found |= matched
+    return bad, tuple(found[j] for j in range(len(design.coefficients)) if j in found)
+
+
+def _match_columns(
+    terms: list[Any], wanted: np.ndarray, columns: tuple[int, ...]
+) -> dict[int, Variable] | None:
+    """Find each wanted column among those of some Bambi terms; None unless all agree one to one."""
+    available = []
+    for term in terms:
+        data = np.asarray(
+            term.data if hasattr(term, "data") and not hasattr(term, "predictor") else term.predictor
+        )
+        data = data.reshape(len(wanted), -1)
+        vector = any(d.endswith(("_dim",)) and not d.endswith("__factor_dim") for d in term.coords)
+        available += [(term.name, k if vector else None, data[:, k]) for k in range(data.shape[1])]
+    if len(available) != len(columns):
+        return None
+    found = {}
+    for j in columns:
+        for i, (name, position, values) in enumerate(available):
+            if np.allclose(values, wanted[:, j], rtol=1e-10, atol=0):
+                found[j] = Variable(name, position)
+                available.pop(i)
+                break
+    return found if len(found) == len(columns) else None
+
+
+def match_blocks(
+    model: bmb.Model, design: Design, plans: tuple[BlockPlan, ...]
+) -> tuple[set[int], tuple[BlockPlan, ...]]:
+    component = model.parameters[model.family.likelihood.parent]
+    terms = list(component.group_specific_terms.values())
+    expected = sum(len(piece.text) for plan in plans for piece in plan.pieces)
+    if len(terms) != expected:
+        return set(range(len(plans))), plans
+    bad: set[int] = set()
+    matched, start = [], 0
+    for i, plan in enumerate(plans):
+        count = sum(len(piece.text) for piece in plan.pieces)
+        full = _match_block(plan, terms[start : start + count])
+        start += count
+        if full is None:
+            bad.add(i)
+        else:
+            matched.append(full)
+    return bad, tuple(matched)
+
+
+def _match_block(plan: BlockPlan, terms: list[Any]) -> BlockPlan | None:
+    block = plan.block
+    groups = tuple(map(str, terms[0].groups))
+    if sorted(groups) != sorted(block.levels):
+        return None
+    to_ours = (
+        np.array([block.levels.index(g) for g in groups])
+        if groups != block.levels
+        else np.arange(len(groups))
+    )
+    found: dict[int, Variable] = {}
+    start = 0
+    for piece in plan.pieces:
+        mine = terms[start : start + len(piece.text)]
+        start += len(piece.text)
+        same_groups = all(np.array_equal(to_ours[t.group_index], block.index) for t in mine)
+        matched = _match_columns(mine, block.Z, piece.columns) if same_groups else None
+        if matched is None:
+            return None
+        found |= matched
+    return replace(plan, columns=tuple(found[j] for j in range(len(block.columns))), levels=groups)
