@@ -89,7 +89,7 @@ def convergence_sentences(posterior: Posterior) -> list[str]:
     if diverged:
         sentences.append(
             f"{diverged} of {posterior.n_draws} draws diverged: the sampler could not follow the posterior "
-            "everywhere, and the estimates may be biased; fit again with target_accept=0.95 or more"
+            "everywhere, and the estimates may be biased; fit again with target_accept=0.99"
         )
     draws = xr.concat([parameter_draws(posterior), variance_draws(posterior)], dim="parameter")
     table = convergence_frame(draws)

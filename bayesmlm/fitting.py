@@ -339,7 +339,7 @@ def fit(
     draws: int = 1000,
     tune: int = 1000,
     seed: int | None = None,
-    target_accept: float | None = None,
+    target_accept: float = 0.95,
     sampler: str = "auto",
     cores: int | None = None,
     progress: bool = True,
@@ -366,7 +366,7 @@ def fit(
     seed
         Seed; the same seed gives the same draws again. None takes a new one, kept in ``fit.settings``.
     target_accept
-        Target acceptance rate of NUTS, 0.8 if None; raise it if draws diverge.
+        Target acceptance rate of NUTS; rstanarm's default is 0.95 too. Raise it if draws diverge.
     sampler
         "auto" or "pymc": NUTS on the PyMC graph.
     cores

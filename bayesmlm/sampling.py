@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import bambi
 import numpy as np
@@ -28,8 +27,8 @@ class Settings:
         Number of chains, and of draws and warm-up iterations per chain.
     seed : int
         Seed of all randomness; the same seed, data and versions give the same draws.
-    target_accept : float or None
-        Target acceptance rate; None is the sampler's default (0.8).
+    target_accept : float
+        Target acceptance rate; 0.95 is rstanarm's default for multilevel models.
     cores : int or None
         Chains run at once; None uses all cores.
     progress : bool
@@ -40,7 +39,7 @@ class Settings:
     draws: int = 1000
     tune: int = 1000
     seed: int = 0
-    target_accept: float | None = None
+    target_accept: float = 0.95
     cores: int | None = None
     progress: bool = True
 
@@ -49,7 +48,7 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < least:
                 raise SamplingError(f"{name} = {value!r}: give a whole number of at least {least}")
-        if self.target_accept is not None and not 0 < self.target_accept < 1:
+        if not 0 < self.target_accept < 1:
             raise SamplingError(f"target_accept = {self.target_accept!r}: give a number between 0 and 1")
 
 
@@ -85,7 +84,6 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
         If the sampler cannot start, or is interrupted before the first draw after warm-up.
     """
     compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names)
-    options: dict[str, Any] = {"target_accept": settings.target_accept} if settings.target_accept else {}
     start = time.perf_counter()
     try:
         trace = nutpie.sample(
@@ -97,7 +95,7 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
             seed=int(settings.seed),
             progress_bar=settings.progress,
             save_warmup=False,
-            **options,
+            target_accept=settings.target_accept,
         )
     except RuntimeError as problem:
         raise SamplingError(

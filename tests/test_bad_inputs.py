@@ -333,7 +333,7 @@ def calls(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.recursive(ATOMS, calls, max_leaves=5), st.sampled_from(["score ~ {}", "{} ~ Days", "score ~ (1 | {})"])
 )

@@ -237,7 +237,11 @@ R_COLUMNS = [
     ("y ~ I(x %% 2) + I(z %/% 2)", "(Intercept) | I(x%%2) | I(z%/%2)", (45.26379, 36.77035, 93.72966)),
     ("y ~ I(x > 3)", "(Intercept) | I(x > 3)TRUE", (45.26379, 23.48907)),
     ("y ~ I(x > 3 & z < 5)", "(Intercept) | I(x > 3 & z < 5)TRUE", (45.26379, 15.76041)),
-    ("y ~ as.numeric(x > 6) + I(z >= 8)", "(Intercept) | as.numeric(x > 6) | I(z >= 8)TRUE", (45.26379, 8.918937, 8.70179)),
+    (
+        "y ~ as.numeric(x > 6) + I(z >= 8)",
+        "(Intercept) | as.numeric(x > 6) | I(z >= 8)TRUE",
+        (45.26379, 8.918937, 8.70179),
+    ),
     (
         'y ~ I(f == "a") + I(s != 10)',
         '(Intercept) | I(f == "a")TRUE | I(s != 10)TRUE',

@@ -15,7 +15,7 @@ from bayesmlm.errors import FormulaError
 from bayesmlm.formula import Formula, parse_formula
 from bayesmlm.syntax import Binary, Node, Paren, Unary, deparse, parse_expression, walk
 
-SETTINGS = settings(max_examples=120, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=80, deadline=None, derandomize=True)
 
 # The fixed part is printed with its intercept (1 or 0) first; each bar is one block.
 # lme4 1.1-31 (R 4.2.2) gives the same blocks, columns and names for every line that it can read.

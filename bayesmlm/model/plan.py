@@ -88,9 +88,7 @@ def choose_forms(
     reliability, variance
         Per block label and column: share of the effects' variance that the data determine; variance.
     """
-    forms = {
-        b.label: [CENTRED if r >= 0.5 else NONCENTRED for r in reliability[b.label]] for b in design.blocks
-    }
+    forms = {b.label: [_form(float(r), len(b.levels)) for r in reliability[b.label]] for b in design.blocks}
     for name in design.coefficients:
         candidates = [
             (variance[b.label][k] / len(b.levels), b.label, k)
