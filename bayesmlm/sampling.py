@@ -110,13 +110,13 @@ def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:
     # nutpie pads a chain that was cut short with zeros and NaN; a finished draw has a finite log density.
     stats = trace["sample_stats"].to_dataset()
     done = np.isfinite(stats["logp"].values) & (stats["n_steps"].values > 0)
-    counts = np.where(done.all(axis=1), done.shape[1], done.argmin(axis=1))
+    counts = np.cumprod(done, axis=1).sum(axis=1)
     if counts.min() == settings.draws and len(counts) == settings.chains:
         return trace
     # Chains that had barely begun would cost all the others their draws: keep what gives most draws.
     order = np.sort(counts)[::-1]
-    chains_kept = int(np.argmax(order * np.arange(1, len(order) + 1))) + 1 if counts.size else 0
-    length = int(order[chains_kept - 1]) if chains_kept else 0
+    chains_kept = int(np.argmax(order * np.arange(1, len(order) + 1))) + 1
+    length = int(order[chains_kept - 1])
     if length < 4:
         raise SamplingError("sampling was interrupted during warm-up: there are no draws to keep")
     keep = np.flatnonzero(counts >= length)

@@ -1,23 +1,14 @@
 """Fits that several test modules share: compiling a model costs far more than sampling it."""
 
 import json
-from pathlib import Path
 
 import matplotlib
 import pytest
+from reference_models import MODELS, REFERENCE
 
 import bayesmlm as bm
 
 matplotlib.use("Agg")
-
-REFERENCE = Path(__file__).parent / "reference"
-# rstanarm's reference posteriors: name -> formula and data set.
-MODELS = {
-    "gcse_m3": ("course ~ 1 + female + (1 + female | school)", "gcsemv"),
-    "sleep_corr": ("Reaction ~ Days + (Days | Subject)", "sleepstudy"),
-    "imm_model4": ("math ~ homework + (homework|schnum)", "imm10"),
-    "penicillin": ("diameter ~ 1 + (1|plate) + (1|sample)", "penicillin"),
-}
 
 
 @pytest.fixture(scope="session")

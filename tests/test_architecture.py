@@ -100,7 +100,17 @@ def test_sampler_free_modules_do_not_load_a_sampler():
 
 def test_importing_the_package_loads_nothing_heavy():
     loaded = modules_after("import bayesmlm; bayesmlm.FormulaError; dir(bayesmlm)")
-    assert not loaded & {"numpy", "pandas", "scipy", "xarray", "matplotlib", "bambi", "pymc", "arviz", "numba"}
+    assert not loaded & {
+        "numpy",
+        "pandas",
+        "scipy",
+        "xarray",
+        "matplotlib",
+        "bambi",
+        "pymc",
+        "arviz",
+        "numba",
+    }
 
 
 def test_every_public_name_can_be_had():

@@ -58,7 +58,10 @@ FORMULAS = {
     "y ~ poly(x, 2) + (1 | g)": ("y ~ 1 + `poly(x, 2)1` + `poly(x, 2)2` + (1|g)", None),
     "y ~ f:x + (1 | g)": ("y ~ 1 + f:x + (1|g)", ["Intercept", "f:x", "f:x", "f:x"]),
     "y ~ f:sex + (1 | g)": (None, None),
-    "y ~ x + ok + offset(x.dot) + (1 | g)": ("y ~ 1 + x + ok + offset(`x.dot`) + (1|g)", ["Intercept", "x", "ok"]),
+    "y ~ x + ok + offset(x.dot) + (1 | g)": (
+        "y ~ 1 + x + ok + offset(`x.dot`) + (1|g)",
+        ["Intercept", "x", "ok"],
+    ),
     "y ~ x + (f | g)": ("y ~ 1 + x + (1|g) + (0 + f|g)", ["Intercept", "x"]),
     "y ~ x + (1 | g) + (0 + f | g)": (None, ["Intercept", "x"]),
 }
@@ -131,7 +134,10 @@ def test_density_of_the_graph(forms):
         "g_share": np.array([0.7, 0.3]),
         "g_partial": np.array([0.8]),
     }
-    names = ["g_0_z" if forms[0] == "noncentred" else "g_0_b", "g_1_z" if forms[1] == "noncentred" else "g_1_b"]
+    names = [
+        "g_0_z" if forms[0] == "noncentred" else "g_0_b",
+        "g_1_z" if forms[1] == "noncentred" else "g_1_b",
+    ]
     b = rng.normal(size=(len(design.blocks[0].levels), 2)) * [2.0, 0.5]
     sd = np.sqrt(2 * point["g_share"]) * 0.6 * 0.7 * 7.0
     r = 2 * 0.8 - 1
@@ -148,7 +154,9 @@ def test_density_of_the_graph(forms):
         + stats.dirichlet.logpdf(point["g_share"], [1.5, 1.5])
         + stats.beta.logpdf(0.8, 2.0, 2.0)
         + stats.norm.logpdf(z).sum()
-        + stats.norm.logpdf(design.y, design.X @ beta + (design.blocks[0].Z * b[design.blocks[0].index]).sum(1), 7.0).sum()
+        + stats.norm.logpdf(
+            design.y, design.X @ beta + (design.blocks[0].Z * b[design.blocks[0].index]).sum(1), 7.0
+        ).sum()
     )
     # A centred column's density is that of z over the diagonal element of the factor.
     expected -= sum(len(b) * np.log(factor[k, k]) for k, form in enumerate(forms) if form != "noncentred")
@@ -158,7 +166,9 @@ def test_density_of_the_graph(forms):
         value, transform = graph.rvs_to_values[rv], graph.rvs_to_transforms[rv]
         given = point[rv.name]
         unconstrained[value.name] = (
-            given if transform is None else transform.forward(given, *rv.owner.inputs).eval(mode="FAST_COMPILE")
+            given
+            if transform is None
+            else transform.forward(given, *rv.owner.inputs).eval(mode="FAST_COMPILE")
         )
     logp = graph.compile_logp(jacobian=False, mode="FAST_COMPILE")
     assert float(logp(unconstrained)) == pytest.approx(expected, rel=1e-9)

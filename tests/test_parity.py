@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from reference_models import MODELS, REFERENCE
 
 from bayesmlm.diagnostics import convergence_frame, parameter_draws
 from bayesmlm.draws import SAMPLE
-from tests.conftest import MODELS, REFERENCE
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -33,7 +33,9 @@ def test_group_effects_agree_with_rstanarm(name, fits):
     reference = json.loads((REFERENCE / "rstanarm" / f"{name}.json").read_text())
     draws = parameter_draws(fit.posterior)
     mcse, mean = convergence_frame(draws)["mcse"], draws.mean(SAMPLE).to_series()
-    effects = {p: r for p, r in zip(reference["parameters"], reference["summary"], strict=True) if p.startswith("b[")}
+    effects = {
+        p: r for p, r in zip(reference["parameters"], reference["summary"], strict=True) if p.startswith("b[")
+    }
     assert len(effects) == 20
     z = [(mean[p] - r[0]) / np.hypot(mcse[p], r[1]) for p, r in effects.items()]
     assert np.max(np.abs(z)) < 4.5  # the largest of 20 correlated differences

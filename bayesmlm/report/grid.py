@@ -114,8 +114,10 @@ def random_effects_grid(
     corr_decimals = 2 if decimals is None else decimals
     rows: list[tuple[str, ...]] = []
     for b in varcorr.blocks:
+        texts = [[_corr_text(value, corr_decimals) for value in line] for line in b.corr]
+        width = max(len(text) for line in texts for text in line)
         for i, name in enumerate(b.columns):
-            corr = [_corr_text(b.corr[i, j], corr_decimals) for j in range(i)]
+            corr = [texts[i][j].rjust(width) for j in range(i)]
             cells = [column[len(rows)] for column in columns]
             rows.append((b.label if i == 0 else "", name, *cells, *corr, *[""] * (widest - 1 - i)))
     if varcorr.sigma is not None:
