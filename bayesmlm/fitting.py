@@ -288,11 +288,12 @@ class Fit:
             spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
         )
         block = find_block(self.design, group)
+        factor = two_level_ticks(self.design, group)
         words = {
-            "x_label": slope_column(self.design, block),
+            "x_label": slope_column(self.design, block) if factor is None else factor[0],
             "y_label": self.design.response,
             "label": block.group,
-            "x_ticks": two_level_ticks(self.design, group),
+            "x_ticks": None if factor is None else factor[1],
         }
         lines, points = pooling_lines(self.design, self.posterior, group), pooling_points(self.design, group)
         return plot_pooling_panels(lines, points, levels=chosen, **{**words, **style})

@@ -178,15 +178,16 @@ def pooling_points(design: Design, label: str | None = None) -> pd.DataFrame:
     return pd.DataFrame({"level": np.array(block.levels, dtype=object)[block.index], "x": x, "y": design.y})
 
 
-def two_level_ticks(design: Design, label: str | None = None) -> tuple[list[float], list[str]] | None:
-    """Ticks for a predictor that is an indicator of a two-level factor: positions 0 and 1, and its levels."""
+def two_level_ticks(
+    design: Design, label: str | None = None
+) -> tuple[str, tuple[list[float], list[str]]] | None:
+    """Name and ticks of a two-level factor whose indicator is the predictor: ("female", ([0, 1], ["M", "F"]))."""
     slope = slope_column(design, find_block(design, label))
     evaluator = Evaluator(design.frame, design.formula.text)
     for term in design.formula.fixed.terms:
-        if len(term.factors) == 1:
-            value = evaluator.value(term.factors[0])
-            if isinstance(value, Factor) and len(value.levels) == 2 and slope.endswith(value.levels[1]):
-                return [0.0, 1.0], list(value.levels)
+        value = evaluator.value(term.factors[0])
+        if len(term.factors) == 1 and isinstance(value, Factor) and slope == f"{term}{value.levels[-1]}":
+            return (str(term), ([0.0, 1.0], list(value.levels))) if len(value.levels) == 2 else None
     return None
 
 

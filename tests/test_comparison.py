@@ -63,13 +63,18 @@ def test_an_estimate_outside_the_interval_is_prior_sensitive(sleep):
 def test_a_zero_sd_is_a_boundary():
     design = build_design("Yield ~ 1 + (1|Batch)", bm.load_dataset("dyestuff2"))
     estimate = fit_lmer(design)
-    posterior = posterior_at(estimate, design, sd={"Batch": [0.3]}, b={"Batch": np.full((6, 1), 0.1)}, spread=0.2)
+    posterior = posterior_at(
+        estimate, design, sd={"Batch": [0.3]}, b={"Batch": np.full((6, 1), 0.1)}, spread=0.2
+    )
     comparison = compare_fits(posterior, estimate, design)
     frame = comparison.frame.set_index("term")
     small = float((posterior.blocks[0].sd[..., 0] < 0.1 * posterior.sigma).mean())
     assert 0 < small < 1
     assert frame.loc["sd__(Intercept)", "verdict"] == "boundary"
-    assert frame.loc["sd__(Intercept)", "note"] == f"REML puts it at 0; posterior P(sd < 10% of sigma) = {small:.2f}"
+    assert (
+        frame.loc["sd__(Intercept)", "note"]
+        == f"REML puts it at 0; posterior P(sd < 10% of sigma) = {small:.2f}"
+    )
     assert frame.loc["ICC", "verdict"] == "boundary"
     assert np.isnan(comparison.groups["correlation"].item())
     text = str(comparison_report(comparison, "Yield ~ 1 + (1 | Batch)", estimate.status))
@@ -117,7 +122,14 @@ def test_report_shows_every_row_and_verdict(sleep):
     comparison = compare_fits(posterior_at(estimate, design), estimate, design)
     text = str(comparison_report(comparison, "Reaction ~ Days + (Days | Subject)", ""))
     assert text.startswith("Posterior beside REML: Reaction ~ Days + (Days | Subject)")
-    for row in ("(Intercept)", "Days", "Subject sd (Intercept)", "Subject cor (Intercept).Days", "sigma", "Subject ICC"):
+    for row in (
+        "(Intercept)",
+        "Days",
+        "Subject sd (Intercept)",
+        "Subject cor (Intercept).Days",
+        "sigma",
+        "Subject ICC",
+    ):
         assert any(line.startswith(row) for line in text.split("\n"))
     assert "7 agree" in text
 

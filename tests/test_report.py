@@ -165,7 +165,8 @@ def test_html_escapes_and_has_tables(design, posterior):
     )
     page = report._repr_html_()
     assert page.count("<table>") == 3
-    assert '<th scope="row">femaleF</th>' in page
+    assert '<th scope="row" style="text-align:left">femaleF</th>' in page
+    assert '<td style="text-align:right">7.1</td>' in page
     summary = summary_report(design, summary_frame(posterior, ["beta", "sigma"]), "NUTS", 1000, 1)
     assert "(posterior sample size)" in str(summary)
     assert summary.frame.index.tolist() == ["femaleF", "sigma"]

@@ -30,18 +30,27 @@ class Grid:
         return text_table(self.headers, self.rows, left=self.left, row_names=self.row_names)
 
     def html(self) -> str:
-        """Return a table element."""
-        head = "".join(f'<th scope="col">{_escape(h)}</th>' for h in self.headers)
+        """Return a table element; columns of numbers are right-justified, empty columns left out."""
+        columns = list(zip(self.headers, *self.rows, strict=True))
+        shown = [j for j, column in enumerate(columns) if any(cell.strip() for cell in column)]
+        align = {j: "right" if _numeric(columns[j][1:]) else "left" for j in shown}
+        head = "".join(
+            f'<th scope="col" style="text-align:{align[j]}">{_escape(self.headers[j])}</th>' for j in shown
+        )
         corner = "<td></td>" if self.row_names is not None else ""
         body = []
         for i, row in enumerate(self.rows):
-            name = f'<th scope="row">{_escape(self.row_names[i])}</th>' if self.row_names is not None else ""
-            cells = "".join(
-                f'<td style="text-align:{"left" if j < self.left else "right"}">{_escape(c)}</td>'
-                for j, c in enumerate(row)
-            )
+            name = ""
+            if self.row_names is not None:
+                name = f'<th scope="row" style="text-align:left">{_escape(self.row_names[i])}</th>'
+            cells = "".join(f'<td style="text-align:{align[j]}">{_escape(row[j])}</td>' for j in shown)
             body.append(f"<tr>{name}{cells}</tr>")
         return f"<table><thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _numeric(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers or intervals rather than words."""
+    return all(not c.strip() or c.strip()[0] in "+-[.0123456789<N" for c in cells)
 
 
 def _escape(text: str) -> str:
@@ -76,8 +85,11 @@ class Report:
         for part in self.parts:
             if isinstance(part, Grid):
                 out.append(part.html())
-            elif part and part != RULE:
-                out.append(f'<div style="white-space:pre-wrap">{html.escape(part)}</div>')
+            elif part.strip() and part != RULE:
+                # Several lines are laid out in columns, which only a fixed-width font keeps.
+                out.append(
+                    f'<div style="white-space:pre-wrap;font-family:monospace">{html.escape(part)}</div>'
+                )
         return f'<div class="bayesmlm">{"".join(out)}</div>'
 
 
