@@ -170,7 +170,7 @@ def test_pictures_of_a_real_fit(m3, picture, tmp_path):
 
 
 def test_pictures_refuse_what_is_not_there(m3):
-    with pytest.raises(bm.DataError, match="no block 'scool'.*Did you mean 'school'"):
+    with pytest.raises(bm.DataError, match=r"no block 'scool'.*Did you mean 'school'"):
         m3.plot_shrinkage(group="scool")
     with pytest.raises(bm.DataError, match="no level '2252'"):
         m3.plot_pooling_panels(levels=["2252"])
