@@ -25,7 +25,7 @@ from bayesmlm.errors import (
 if TYPE_CHECKING:
     from bayesmlm import plots
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
-    from bayesmlm.fitting import Fit, compare, fit
+    from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import LinearFit, ReferenceFit, complete_pooling, lm, lmer, no_pooling
     from bayesmlm.priors import (
@@ -40,19 +40,21 @@ if TYPE_CHECKING:
         normal,
         student_t,
     )
+    from bayesmlm.result import Fit, compare
 
 __version__ = "0.1.0.dev0"
 
 # Where each public name lives; it is imported when first used, so that `import bayesmlm` is quick.
 _HOMES = {
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
-    "bayesmlm.fitting": ("Fit", "compare", "fit"),
+    "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("LinearFit", "ReferenceFit", "complete_pooling", "lm", "lmer", "no_pooling"),
     "bayesmlm.priors": (
         *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
         *("lkj", "normal", "student_t"),
     ),
+    "bayesmlm.result": ("Fit", "compare"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 
@@ -83,7 +84,11 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
     SamplingError
         If the sampler cannot start, or is interrupted before the first draw after warm-up.
     """
+    if settings.progress:
+        print("compiling the model ...", end=" ", flush=True, file=sys.stderr)
     compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names)
+    if settings.progress:
+        print("sampling", flush=True, file=sys.stderr)
     start = time.perf_counter()
     try:
         trace = nutpie.sample(

@@ -33,6 +33,7 @@ ORDER = [
     "report",
     "plots",
     "frequentist",
+    "result",
     "fitting",
 ]
 SAMPLER_MODULES = {"model", "sampling"}

@@ -211,6 +211,7 @@ WARNINGS = [
     ("score ~ Days + (1 | school) + (Days | school)", ["(1 | school) and (1 + Days | school)", "of (Intercept)", "||"]),
     ("score ~ log(signed) + (1 | school)", ["log(signed) is not defined in 4 rows", "dropped"]),
     ("score ~ sqrt(signed) + (1 | school)", ["sqrt(signed) is not defined in 4 rows", "dropped"]),
+    ("score ~ I(log(signed) > 1) + (1 | school)", ["I(log(signed) > 1) is not defined in 4 rows", "dropped"]),
     ("score ~ factor(school, levels = c('A', 'B', 'C'))", ["is not defined in 5 rows", "dropped"]),
     ("log(signed) ~ Days", ["log(signed) is not defined in 4 rows", "dropped"]),
     ("score ~ Days^2 + (1 | school)", ["Days^2 means Days in a formula", "write I(Days^2)"]),

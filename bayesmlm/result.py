@@ -1,0 +1,346 @@
+"""What a Bayesian fit is: complete when born, its methods are one-liners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesmlm.comparison import Comparison, compare_fits, same_model
+from bayesmlm.design import Design
+from bayesmlm.draws import SAMPLE, Posterior
+from bayesmlm.errors import (
+    DataError,
+)
+from bayesmlm.frequentist import ReferenceFit, reference_fit
+from bayesmlm.priors import Priors, implied
+from bayesmlm.report import (
+    PrintedVarCorr,
+    Report,
+    comparison_report,
+    fit_report,
+    printed_varcorr,
+    prior_report,
+    summary_report,
+)
+from bayesmlm.shrinkage import (
+    caterpillar_table,
+    check_levels,
+    find_block,
+    pooling_lines,
+    pooling_points,
+    shrinkage_table,
+    slope_column,
+    spread_levels,
+    two_level_ticks,
+)
+from bayesmlm.tables import (
+    coef_frames,
+    icc_draws,
+    interval_frame,
+    point_frame,
+    posterior_varcorr,
+    ranef_frames,
+    sigma_frame,
+    summary_frame,
+    tidy_posterior,
+)
+
+if TYPE_CHECKING:
+    import bambi
+    from matplotlib.axes import Axes
+
+    from bayesmlm.model import BambiModel
+    from bayesmlm.sampling import Settings
+
+
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """A posterior beside a reference fit; prints as a table with verdicts.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        All numbers.
+    report : Report
+        What is printed.
+    """
+
+    comparison: Comparison
+    report: Report
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per parameter; see `bayesmlm.comparison.Comparison`."""
+        return self.comparison.frame
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """One row per block and column: how BLUPs and posterior means agree."""
+        return self.comparison.groups
+
+    def __repr__(self) -> str:
+        return str(self.report)
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Fit:
+    """A Bayesian multilevel model and its posterior.
+
+    Attributes
+    ----------
+    design : Design
+        What was fitted to what.
+    priors : Priors
+        As used.
+    draws : DataTree
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, with Bambi's variable names.
+    posterior : Posterior
+        The same draws under R's names.
+    notes : tuple of str
+        What is wrong with the sample, in sentences; empty if nothing is.
+    settings : Settings
+        Chains, draws, seed and the like.
+    seconds : float
+        Sampling time.
+    sampler : str
+        How the draws were made.
+    """
+
+    design: Design
+    priors: Priors
+    draws: xr.DataTree
+    posterior: Posterior
+    notes: tuple[str, ...]
+    settings: Settings
+    seconds: float
+    sampler: str
+    _built: BambiModel
+
+    @property
+    def model(self) -> bambi.Model:
+        """The bambi.Model, PyMC graph included; `draws` work with its methods."""
+        return self._built.model
+
+    @property
+    def formula(self) -> str:
+        """The formula, as R spells it."""
+        return self.design.formula.spelled
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.design.nobs
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels per grouping factor."""
+        return self.design.ngroups
+
+    @property
+    def sigma(self) -> float:
+        """Posterior median of the residual standard deviation."""
+        return float(sigma_frame(self.posterior).loc["sigma", "Median"])
+
+    def fixef(self) -> pd.Series:
+        """Posterior medians of the fixed effects by R's name."""
+        return point_frame(self.posterior.fixef)["Median"].rename("estimate")
+
+    def se(self) -> pd.Series:
+        """MAD_SD of the fixed effects: 1.4826 times the median absolute deviation of the draws."""
+        return point_frame(self.posterior.fixef)["MAD_SD"].rename("std_error")
+
+    def vcov(self) -> pd.DataFrame:
+        """Posterior covariance matrix of the fixed effects."""
+        values = self.posterior.fixef.values.reshape(-1, len(self.design.coefficients))
+        names = list(self.design.coefficients)
+        return pd.DataFrame(np.atleast_2d(np.cov(values, rowvar=False)), names, names)
+
+    def varcorr(self, point: str = "median") -> PrintedVarCorr:
+        """Variance components: "median" or "mean" over draws, or "rstanarm" (roots of mean variances)."""
+        return printed_varcorr(posterior_varcorr(self.posterior, point))
+
+    def ranef(self, sd: bool = False) -> dict[str, pd.DataFrame]:
+        """Posterior medians of the group effects by block: levels x columns; `sd` adds standard deviations."""
+        return ranef_frames(self.posterior, sd)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed plus group effects (posterior medians) by grouping factor: levels x coefficients."""
+        return coef_frames(self.fixef(), self.ranef(), {b.label: b.group for b in self.design.blocks})
+
+    def icc(self) -> pd.DataFrame:
+        """Posterior of each block's intraclass correlation: Median and MAD_SD, by block label."""
+        return point_frame(icc_draws(self.posterior))
+
+    def fitted(self) -> np.ndarray:
+        """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
+        value = self.design.X @ self.posterior.fixef.mean(SAMPLE).values
+        for block, draws in zip(self.design.blocks, self.posterior.blocks, strict=True):
+            value = value + (block.Z * draws.b.mean(SAMPLE).values[block.index]).sum(axis=1)
+        return value if self.design.offset is None else value + self.design.offset
+
+    def residuals(self, scaled: bool = False) -> np.ndarray:
+        """Response minus `fitted()`, shape (nobs,); `scaled` divides by sigma."""
+        residual = self.design.y - self.fitted()
+        return residual / self.sigma if scaled else residual
+
+    def tidy(self, effects: str | Iterable[str] | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+        """One row per parameter with broom.mixed's columns, in snake case, plus Rhat and bulk ESS."""
+        return tidy_posterior(self.posterior, effects, conf_level)
+
+    def posterior_interval(self, prob: float = 0.9, pars: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Central posterior intervals, one row per parameter."""
+        return interval_frame(self.posterior, prob, pars)
+
+    def summary(
+        self,
+        pars: str | Iterable[str] | None = None,
+        probs: Iterable[float] = (0.1, 0.5, 0.9),
+        digits: int = 1,
+    ) -> Report:
+        """rstanarm's ``summary`` page; its numbers are in ``.frame``.
+
+        Parameters
+        ----------
+        pars
+            Names, "alpha" (intercept), "beta" (slopes) or "varying" (group effects); all if None.
+        probs
+            Probabilities of the quantiles.
+        digits
+            Decimals shown.
+        """
+        frame = summary_frame(self.posterior, pars, probs)
+        return summary_report(self.design, frame, self.sampler, self.posterior.n_draws, digits)
+
+    def prior_summary(self, digits: int = 2) -> Report:
+        """The priors as specified and as adjusted to the data, and what they imply in plain units."""
+        return prior_report(self.design, self.priors, implied(self.design, self.priors), digits)
+
+    @cached_property
+    def _references(self) -> dict[bool, ReferenceFit]:
+        return {}
+
+    def reference(self, reml: bool = True) -> ReferenceFit:
+        """The reference fit of the same model to the same rows, by REML or ML; fitted once."""
+        if reml not in self._references:
+            self._references[reml] = reference_fit(self.design, reml)
+        return self._references[reml]
+
+    def compare(self, ref: ReferenceFit | None = None, prob: float = 0.9) -> Compared:
+        """Compare with a reference fit, by default REML of the same model; see `bayesmlm.compare`."""
+        return compare(self, self.reference() if ref is None else ref, prob)
+
+    def plot_shrinkage(
+        self, group: str | None = None, column: str | None = None, ax: Axes | None = None, **style: Any
+    ):
+        """Draw each level's coefficients moving from no pooling to partial pooling.
+
+        Parameters
+        ----------
+        group
+            Block label; the block with most levels if None.
+        column
+            One of the block's columns; intercept and slope together if None.
+        ax, style
+            Passed to `bayesmlm.plots.plot_shrinkage`.
+        """
+        from bayesmlm.plots import plot_shrinkage
+
+        table = shrinkage_table(self.design, self.posterior, group)
+        return plot_shrinkage(table, column=column, ax=ax, **style)
+
+    def plot_pooling_panels(
+        self, levels: Iterable[str] | None = None, group: str | None = None, **style: Any
+    ):
+        """Draw data and lines of complete, no and partial pooling for some levels, one panel each.
+
+        Parameters
+        ----------
+        levels
+            Which levels; eight of spread sizes if None.
+        group
+            Block label; the block with most levels if None.
+        style
+            Passed to `bayesmlm.plots.plot_pooling_panels`.
+        """
+        from bayesmlm.plots import plot_pooling_panels
+
+        chosen = (
+            spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
+        )
+        block = find_block(self.design, group)
+        factor = two_level_ticks(self.design, group)
+        words = {
+            "x_label": slope_column(self.design, block) if factor is None else factor[0],
+            "y_label": self.design.response,
+            "label": block.group,
+            "x_ticks": None if factor is None else factor[1],
+        }
+        lines, points = pooling_lines(self.design, self.posterior, group), pooling_points(self.design, group)
+        return plot_pooling_panels(lines, points, levels=chosen, **{**words, **style})
+
+    def plot_caterpillar(
+        self,
+        group: str | None = None,
+        column: str | None = None,
+        prob: float = 0.9,
+        ref: ReferenceFit | None = None,
+        ax: Axes | None = None,
+        **style: Any,
+    ):
+        """Draw posterior group effects with intervals beside the BLUPs of the reference fit (REML if None)."""
+        from bayesmlm.plots import plot_caterpillar
+
+        label = find_block(self.design, group).label
+        table = caterpillar_table(self.posterior, (ref or self.reference()).estimate, label, prob)
+        return plot_caterpillar(table, column=column, ax=ax, conf_level=prob, **style)
+
+    def report(self, digits: int = 1) -> Report:
+        """What ``print(fit)`` shows, with another number of decimals."""
+        coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
+        varcorr = posterior_varcorr(self.posterior)
+        return fit_report(self.design, coefficients, auxiliary, varcorr, self.notes, digits)
+
+    def __repr__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
+
+def compare(fit: Fit, ref: ReferenceFit, prob: float = 0.9) -> Compared:
+    """Put a posterior beside the ML/REML fit of the same model, with a verdict per parameter.
+
+    Parameters
+    ----------
+    fit, ref
+        Fits of one model to the same rows.
+    prob
+        Probability of the central posterior intervals.
+
+    Returns
+    -------
+    Compared
+        Prints as a table; ``.frame`` has the numbers.
+
+    Raises
+    ------
+    DataError
+        If the two are not fits of one model to the same rows.
+    """
+    if not same_model(fit.design, ref.design):
+        raise DataError(
+            f"the fits are of different models or rows: {fit.formula} ({fit.nobs} rows) and {ref.formula} "
+            f"({ref.nobs} rows); fit.compare() makes the reference fit that belongs to a fit"
+        )
+    comparison = compare_fits(fit.posterior, ref.estimate, fit.design, prob)
+    status = ref.status if ref.is_singular() or not ref.estimate.converged else ""
+    return Compared(comparison, comparison_report(comparison, fit.formula, status))
