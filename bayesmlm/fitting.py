@@ -21,6 +21,7 @@ from bayesmlm.errors import (
 )
 from bayesmlm.formula import Formula
 from bayesmlm.priors import build_priors
+from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def fit(
     settings = Settings(
         chains, draws, tune, new_seed() if seed is None else seed, target_accept, cores, progress
     )
-    built = build_model(design, used, choose_forms(design, *_information(design)))
+    estimate = _reference(design)
+    forms = choose_forms(design, *_information(design, estimate))
+    built = build_model(design, used, forms, estimate)
     sampled = sample(built, design, settings)
     posterior = read_posterior(sampled.tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))
@@ -118,12 +121,20 @@ def fit(
     return Fit(design, used, sampled.tree, posterior, notes, settings, sampled.seconds, name, built)
 
 
-def _information(design: Design) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Reliability and variance of every block's effects in a REML fit, or zeros where there is none."""
-    zero = {b.label: np.zeros(len(b.columns)) for b in design.blocks}
+def _reference(design: Design) -> LmerEstimate | None:
+    """A quick REML fit to parametrise and start the sampler by, or None where there is none."""
     try:
-        estimate = fit_lmer(design)
-    except DataError:  # as many effects as rows: only a prior tells them from the residuals
+        return fit_lmer(design)
+    except DataError:  # as many effects as rows, say: only a prior tells them from the residuals
+        return None
+
+
+def _information(
+    design: Design, estimate: LmerEstimate | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Reliability and variance of every block's effects, or zeros without a fit."""
+    if estimate is None:
+        zero = {b.label: np.zeros(len(b.columns)) for b in design.blocks}
         return zero, zero
     variance = {b.label: b.sd**2 for b in estimate.varcorr.blocks}
     with np.errstate(invalid="ignore", divide="ignore"):

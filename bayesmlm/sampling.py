@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import bambi
 import numpy as np
@@ -86,7 +87,7 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
     """
     if settings.progress:
         print("compiling the model ...", end=" ", flush=True, file=sys.stderr)
-    compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names)
+    compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names, **_start(built))
     if settings.progress:
         print("sampling", flush=True, file=sys.stderr)
     start = time.perf_counter()
@@ -108,6 +109,20 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
         ) from problem
     seconds = time.perf_counter() - start
     return Sampled(_bambi_tree(_finished(trace, settings), built.schema, design), seconds)
+
+
+def _start(built: BambiModel) -> dict[str, Any]:
+    """Initial points for nutpie: what the model proposes, jittered where few parameters decide much.
+
+    Chains must start apart for Rhat to mean anything, but a jitter of one in every group effect would put
+    them far from where the data allow.
+    """
+    by_name = {rv.name: rv for rv in built.graph.free_RVs}
+    points = {by_name[name]: value for name, value in built.start.items() if name in by_name}
+    if not points:
+        return {}
+    scales = ("_tau", "_share", "_partial", "_scale")
+    return {"initial_points": points, "jitter_rvs": {rv for n, rv in by_name.items() if n.endswith(scales)}}
 
 
 def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:

@@ -214,6 +214,14 @@ def test_an_interrupt_before_the_first_draw_is_an_error(dyestuff, monkeypatch):
         sample(model, design, settings)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A process started in the background ignores interrupts; here they are to arrive all the same."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c_while_sampling(monkeypatch, after):
     """Send an interrupt some seconds after the sampler has started."""
     run = nutpie.sample

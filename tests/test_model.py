@@ -13,6 +13,7 @@ from bayesmlm.design import build_design
 from bayesmlm.draws import read_posterior
 from bayesmlm.model import build_model, choose_forms
 from bayesmlm.priors import build_priors
+from bayesmlm.reference.lmer import fit_lmer
 
 rng = np.random.default_rng(3)
 FRAME = pd.DataFrame(
@@ -27,6 +28,14 @@ FRAME = pd.DataFrame(
         "g": rng.choice(list("pqrstu"), 120),
         "h": rng.choice([10.0, 2.0, 33.0, 4.0], 120),
     }
+)
+
+# The same predictors with effects that vary between groups, so that no variance is estimated as zero.
+GROUPS = FRAME["g"].astype("category").cat.codes
+TREND = rng.normal(0, 4, 6)[GROUPS] + rng.normal(0, 3, 6)[GROUPS] * FRAME["x"]
+STEPS = rng.normal(0, 5, (6, 3))[GROUPS, FRAME["f"].astype("category").cat.codes]
+CLUSTERED = FRAME.assign(
+    y=FRAME["y"] / 3 + TREND + STEPS + FRAME["h"].map({10.0: -6, 2.0: 0, 33.0: 2, 4.0: 7})
 )
 
 
@@ -221,3 +230,41 @@ def test_building_twice_gives_the_same_graph():
     first = [v.name for v in model.model.backend.model.free_RVs]
     model.model.build()
     assert [v.name for v in model.model.backend.model.free_RVs] == first
+
+
+@pytest.mark.parametrize(
+    ("formula", "forms"),
+    [
+        ("y ~ x + f + (x | g)", {"g": ("noncentred", "hierarchical")}),
+        ("y ~ x + f + (x | g)", {"g": ("hierarchical", "noncentred")}),
+        ("y ~ x + (f | g)", {"g": ("centred", "noncentred", "centred")}),
+        ("y ~ 0 + f + (1 | g) + (1 | h)", {"g": ("noncentred",), "h": ("centred",)}),
+    ],
+)
+@pytest.mark.parametrize("covariance", [bm.decov(scale=2.0), bm.lkj(1.5)], ids=["decov", "lkj"])
+def test_chains_start_at_the_reference_fit(formula, forms, covariance):
+    design = build_design(formula, CLUSTERED)
+    estimate = fit_lmer(design)
+    assert not estimate.is_singular(), (
+        "a singular fit is moved off the boundary, so it could not be met exactly"
+    )
+    model = build_model(design, build_priors(design, {"covariance": covariance}), forms, estimate)
+    graph = model.graph
+    point = {rv: np.asarray(model.start[rv.name], dtype=float) for rv in graph.free_RVs}
+    for covariances, effects in zip(estimate.varcorr.blocks, estimate.ranef, strict=True):
+        b = graph[f"{effects.label}_effects"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+        order = [effects.levels.index(level) for level in graph.coords[f"{effects.group}__factor_dim"]]
+        np.testing.assert_allclose(b, effects.mode[order], rtol=1e-8)
+        sd = graph[f"{effects.label}_sd"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+        np.testing.assert_allclose(sd, covariances.sd, rtol=1e-10)
+        if len(sd) > 1:
+            corr = graph[f"{effects.label}_corr"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+            np.testing.assert_allclose(corr, covariances.corr, rtol=1e-8)
+    mu = graph["mu"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+    np.testing.assert_allclose(mu, estimate.fitted, rtol=1e-9)
+
+
+def test_a_singular_reference_fit_still_gives_a_start():
+    design = build_design("Yield ~ 1 + (1|Batch)", bm.load_dataset("dyestuff2"))
+    model = build_model(design, build_priors(design), None, fit_lmer(design))
+    assert float(model.start["Batch_tau"]) == pytest.approx(0.05)

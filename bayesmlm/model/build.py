@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import bambi as bmb
+import numpy as np
 import pandas as pd
 import pymc as pm
 
@@ -16,16 +17,28 @@ from bayesmlm.errors import BayesMLMError
 from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
 from bayesmlm.model.match import match_blocks, match_fixed
 from bayesmlm.model.plan import BlockPlan, all_native, block_plan, fixed_pieces, formula_text, model_frame
+from bayesmlm.model.start import start_values
 from bayesmlm.model.translate import NAMESPACE, Piece
 from bayesmlm.priors import Priors
+from bayesmlm.reference.estimate import LmerEstimate
 
 
 @dataclass(frozen=True)
 class BambiModel:
-    """A built bambi.Model and where to find R's parameters in its posterior."""
+    """A built bambi.Model.
+
+    Attributes
+    ----------
+    model : bambi.Model
+    schema : Schema
+        Where R's parameters are in its posterior.
+    start : mapping of str to ndarray
+        Values of PyMC variables near which chains start; may be empty.
+    """
 
     model: bmb.Model
     schema: Schema
+    start: Mapping[str, np.ndarray]
 
     @property
     def graph(self) -> pm.Model:
@@ -34,7 +47,10 @@ class BambiModel:
 
 
 def build_model(
-    design: Design, priors: Priors, forms: Mapping[str, tuple[str, ...]] | None = None
+    design: Design,
+    priors: Priors,
+    forms: Mapping[str, tuple[str, ...]] | None = None,
+    estimate: LmerEstimate | None = None,
 ) -> BambiModel:
     """Build the bambi.Model of a design, PyMC graph included.
 
@@ -45,6 +61,8 @@ def build_model(
     forms
         Parametrisation of each block's columns, by label; see `choose_forms`. It changes how well the
         sampler moves, not the model. All non-centred if None.
+    estimate
+        A reference fit of the same model; chains start near it. Anywhere if None.
 
     Raises
     ------
@@ -67,7 +85,10 @@ def build_model(
                 _set_priors(model, design, priors, pieces, plans, coefficients)
                 plans = tuple(_plain_group_name(model, plan) for plan in plans)
                 model.build()
-                return BambiModel(model, Schema(coefficients, tuple(p.schema for p in plans)))
+                start = (
+                    {} if estimate is None else start_values(design, priors, coefficients, plans, estimate)
+                )
+                return BambiModel(model, Schema(coefficients, tuple(p.schema for p in plans)), start)
         native_fixed = [n and model is not None and i not in bad_fixed for i, n in enumerate(native_fixed)]
         native_blocks = [n and model is not None and i not in bad_blocks for i, n in enumerate(native_blocks)]
     raise BayesMLMError(f"Bambi reads {text!r} differently from the design: please report this formula")

@@ -1,0 +1,104 @@
+"""Where the chains start: at a frequentist fit of the same model, scattered in the covariance parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesmlm.design import Design
+from bayesmlm.draws import Variable
+from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
+from bayesmlm.priors import Decov, Distribution, Lkj, Priors
+from bayesmlm.reference.estimate import LmerEstimate
+
+LEAST_SD = 0.05  # relative to sigma: a chain cannot start at a standard deviation of zero
+MOST_CORRELATION = 0.9
+
+
+def start_values(
+    design: Design,
+    priors: Priors,
+    coefficients: tuple[Variable, ...],
+    plans: tuple[BlockPlan, ...],
+    estimate: LmerEstimate,
+) -> dict[str, np.ndarray]:
+    """Return a value for the variables of the PyMC model that a reference fit can place.
+
+    Parameters
+    ----------
+    design, priors
+        The model.
+    coefficients, plans
+        Where its parameters are among Bambi's.
+    estimate
+        The reference fit.
+    """
+    known = {name for name, prior in priors.coefficients.items() if isinstance(prior.used, Distribution)}
+    values = {"sigma": np.array(estimate.sigma)} if isinstance(priors.sigma.used, Distribution) else {}
+    fixed = dict(zip(design.coefficients, estimate.beta, strict=True))
+    if priors.intercept is not None and isinstance(priors.intercept.used, Distribution):
+        centred = float(design.X.mean(axis=0) @ estimate.beta)
+        values[coefficients[0].name] = np.array(centred)
+    slopes = [(v, name) for v, name in zip(coefficients, design.coefficients, strict=True) if name in known]
+    for name in dict.fromkeys(v.name for v, _ in slopes):
+        mine = sorted((v.position, fixed[c]) for v, c in slopes if v.name == name)
+        values[name] = np.array(mine[0][1] if mine[0][0] is None else [value for _, value in mine])
+    for i, plan in enumerate(plans):
+        values |= _block_values(plan, priors.covariance[plan.block.label], estimate, i, fixed)
+    return values
+
+
+def _block_values(
+    plan: BlockPlan, prior: Decov | Lkj, estimate: LmerEstimate, i: int, fixed: dict[str, float]
+) -> dict[str, np.ndarray]:
+    label, p = plan.block.label, len(plan.block.columns)
+    covariance, effects = estimate.varcorr.blocks[i], estimate.ranef[i]
+    spread = np.sqrt(np.mean(plan.block.Z**2, axis=0))
+    sd = np.maximum(covariance.sd, LEAST_SD * estimate.sigma / spread)
+    values = _sd_values(label, sd, prior, estimate.sigma)
+    factor = np.eye(p)
+    if p > 1:
+        corr = np.clip(np.nan_to_num(covariance.corr), -MOST_CORRELATION, MOST_CORRELATION)
+        np.fill_diagonal(corr, 1.0)
+        factor = _correlation_factor(corr)
+        values[f"{label}_partial"] = (1 + _partial_correlations(factor)) / 2
+    order = [effects.levels.index(level) for level in plan.levels]
+    b = effects.mode[order]
+    z = np.linalg.solve(sd[:, None] * factor, b.T).T
+    for k, form in enumerate(plan.forms):
+        if form == NONCENTRED:
+            values[f"{label}_{k}_z"] = z[:, k]
+        else:
+            shift = fixed[plan.block.columns[k]] if form == HIERARCHICAL else 0.0
+            values[f"{label}_{k}_b"] = b[:, k] + shift
+    return values
+
+
+def _sd_values(label: str, sd: np.ndarray, prior: Decov | Lkj, sigma: float) -> dict[str, np.ndarray]:
+    if isinstance(prior, Lkj):
+        return {f"{label}_scale": sd}
+    tau = np.sqrt(np.mean(sd**2)) / (prior.scale * sigma)
+    values = {f"{label}_tau": np.array(tau)}
+    if len(sd) > 1:
+        values[f"{label}_share"] = sd**2 / np.sum(sd**2)
+    return values
+
+
+def _correlation_factor(corr: np.ndarray) -> np.ndarray:
+    """Cholesky factor of a correlation matrix, drawn towards the identity until it has one."""
+    for weight in (1.0, 0.9, 0.7, 0.4, 0.0):
+        mixed = weight * corr + (1 - weight) * np.eye(len(corr))
+        if np.linalg.eigvalsh(mixed)[0] > 0.01:
+            return np.linalg.cholesky(mixed)
+    return np.eye(len(corr))
+
+
+def _partial_correlations(factor: np.ndarray) -> np.ndarray:
+    """Canonical partial correlations of a Cholesky factor, row by row: the inverse of `correlation_cholesky`."""
+    out = []
+    for i in range(1, len(factor)):
+        left = 1.0
+        for j in range(i):
+            r = factor[i, j] / np.sqrt(left)
+            out.append(r)
+            left *= 1 - r**2
+    return np.array(out)
