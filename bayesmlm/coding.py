@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesmlm.columns import Factor, Value
 from bayesmlm.errors import DataError
-from bayesmlm.evaluate import Evaluator, Factor, Value
+from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Linear, Term
 from bayesmlm.syntax import Call, Name, Node
 

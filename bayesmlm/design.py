@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.coding import Columns, independent_columns, model_columns
+from bayesmlm.columns import Factor, as_frame
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
-from bayesmlm.evaluate import Evaluator, Factor, as_frame
+from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Bar, Formula, parse_formula
 from bayesmlm.rows import complete_rows, row_values, used_columns
 from bayesmlm.syntax import Call, Name

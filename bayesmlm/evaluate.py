@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm import transforms
-from bayesmlm.errors import DataError, FormulaError, did_you_mean
+from bayesmlm.columns import Factor, Value, column_factor, column_value, drop_unused, is_logical, level_text
+from bayesmlm.errors import FormulaError, did_you_mean
 from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, String, Unary, names_in
 
 CONSTANTS: dict[str, Any] = {
@@ -48,92 +48,6 @@ NUMERIC = {"as.numeric", "as.double", "as.integer", "float", "int"}
 FUNCTIONS = {**transforms.OF_EACH_ROW, **transforms.OF_THE_COLUMN, **transforms.SUMMARIES}
 ONE_ARGUMENT = {*transforms.ELEMENTWISE, *transforms.SUMMARIES, "center"}
 KNOWN = {*FUNCTIONS, *FACTORS, *NUMERIC, "I", "as.vector", "relevel", "cbind", "c", "offset"}
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A categorical value: `codes` (n,) index `levels`; -1 is missing."""
-
-    levels: tuple[str, ...]
-    codes: np.ndarray
-
-
-Value = Any  # ndarray (n,) or (n, k) | Factor | a scalar or short vector
-
-
-def as_frame(data: Any) -> pd.DataFrame:
-    """Return any data frame (pandas, polars, arrow, ...) as pandas, without copying a pandas one.
-
-    Raises
-    ------
-    DataError
-        If `data` is not a data frame, or has two columns of one name.
-    """
-    if not isinstance(data, pd.DataFrame):
-        import narwhals as nw
-
-        try:
-            native = nw.from_native(data)
-            frame = native.collect() if isinstance(native, nw.LazyFrame) else native
-            data = frame.to_pandas()
-        except TypeError:
-            kind = type(data).__name__
-            raise DataError(f"data must be a data frame (pandas, polars, ...), not {kind}") from None
-    twice = data.columns[data.columns.duplicated()].unique().tolist()
-    if twice:
-        raise DataError(f"the data have several columns named {', '.join(map(repr, twice))}: rename them")
-    return data
-
-
-def column_factor(column: pd.Series) -> Factor:
-    """Return a column as R's ``factor`` would: categories in their order, others sorted; unused ones go."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, labels = column.cat.codes.to_numpy().astype(np.intp), list(column.cat.categories)
-    else:
-        codes, uniques = pd.factorize(column, sort=True, use_na_sentinel=True)
-        labels = list(uniques)
-    return drop_unused(Factor(tuple(map(_level_text, labels)), codes))
-
-
-def drop_unused(factor: Factor) -> Factor:
-    """Return a factor without the levels that no row has."""
-    used = np.unique(factor.codes[factor.codes >= 0])
-    recode = np.full(len(factor.levels) + 1, -1, dtype=np.intp)
-    recode[used] = np.arange(len(used))
-    return Factor(tuple(factor.levels[i] for i in used), recode[factor.codes])
-
-
-def _level_text(value: Any) -> str:
-    """R's ``as.character``: TRUE and FALSE, whole numbers without a decimal point."""
-    if isinstance(value, bool | np.bool_):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float | np.floating):
-        return f"{value:.15g}"
-    return str(value)
-
-
-def column_value(column: pd.Series) -> Value:
-    """Return a column as a float array, or as a Factor if it holds strings, booleans or categories."""
-    if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
-        return column_factor(column)
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    if pd.api.types.is_string_dtype(column.dtype) or column.dtype == object:
-        return _object_value(column)
-    kind = f"column {column.name!r} holds {column.dtype} values"
-    raise DataError(f"{kind}, which no formula can use: convert them to numbers or strings first")
-
-
-def _object_value(column: pd.Series) -> Value:
-    present = column.dropna()
-    kinds = {type(v) for v in present}
-    if kinds and all(issubclass(k, int | float | np.number) and not issubclass(k, bool) for k in kinds):
-        return pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
-    if kinds <= {str} or all(issubclass(k, bool | np.bool_) for k in kinds):
-        return column_factor(column)
-    names = ", ".join(sorted(k.__name__ for k in kinds))
-    what = f"mixes types ({names})" if len(kinds) > 1 else f"holds {names} values"
-    raise DataError(f"column {column.name!r} {what}: convert it to numbers or to strings")
 
 
 class Evaluator:
@@ -333,15 +247,15 @@ class Evaluator:
         value = self.as_factor(given["x"])
         order = list(value.levels)
         if node.func == "relevel":
-            first = self._level_texts(given, "ref", node)[0]
+            first = self.level_texts(given, "ref", node)[0]
             order = [first, *(level for level in order if level != first)]
         if "levels" in given:
-            order = self._level_texts(given, "levels", node)
+            order = self.level_texts(given, "levels", node)
         unknown = [level for level in order if level not in value.levels]
         if unknown:
             hint = did_you_mean(unknown[0], value.levels) or f" It has {', '.join(value.levels[:8])}."
             raise self.error(f"{given['x']} has no level {unknown[0]!r}.{hint}", node)
-        labels = self._level_texts(given, "labels", node) if "labels" in given else order
+        labels = self.level_texts(given, "labels", node) if "labels" in given else order
         if len(labels) != len(order):
             raise self.error(f"{node.func}() has {len(labels)} labels for {len(order)} levels", node)
         recode = np.array([*(order.index(v) if v in order else -1 for v in value.levels), -1])
@@ -357,10 +271,10 @@ class Evaluator:
             raise self.error(f"{node.func}() takes {', '.join(names)}, and nothing else", node)
         return given
 
-    def _level_texts(self, given: dict[str, Node], name: str, node: Call) -> list[str]:
+    def level_texts(self, given: dict[str, Node], name: str, node: Call) -> list[str]:
         value = self.value(given[name]) if name in given else None
         several = value if isinstance(value, list) else [value]
-        texts = [_level_text(v) for v in several if isinstance(v, str | float | bool)]
+        texts = [level_text(v) for v in several if isinstance(v, str | float | bool)]
         if len(texts) < len(several) or (name == "ref" and len(texts) > 1):
             wanted = "one level, such as ref = 'a'" if name == "ref" else f"{name} = c('a', 'b', ...)"
             raise self.error(f"{node.func}() takes {wanted}", node)
@@ -388,18 +302,13 @@ class Evaluator:
         return node.args[0][1]
 
 
-def is_logical(factor: Factor) -> bool:
-    """Whether the levels are TRUE and FALSE, which count as 1 and 0."""
-    return set(factor.levels) <= {"TRUE", "FALSE"}
-
-
 def _as_text(value: Value) -> Any:
     """A value as R's ``as.character``; a missing one is None."""
     if isinstance(value, Factor):
         return np.array([*value.levels, None], dtype=object)[value.codes]
     if isinstance(value, np.ndarray):
-        return np.array([None if np.isnan(v) else _level_text(v) for v in value.ravel()], dtype=object)
-    return _level_text(value)
+        return np.array([None if np.isnan(v) else level_text(v) for v in value.ravel()], dtype=object)
+    return level_text(value)
 
 
 def _on_known_rows(function: Callable[..., Any], x: Any, *args: Any, **keywords: Any) -> Any:
@@ -417,12 +326,3 @@ def _on_known_rows(function: Callable[..., Any], x: Any, *args: Any, **keywords:
     full = np.full((len(x), *result.shape[1:]), np.nan)
     full[known] = result
     return full
-
-
-def missing_rows(value: Value) -> np.ndarray | None:
-    """Return which rows of a value are missing, or None for a constant."""
-    if isinstance(value, Factor):
-        return value.codes < 0
-    if isinstance(value, np.ndarray) and value.ndim:
-        return np.isnan(value) if value.ndim == 1 else np.isnan(value).any(axis=1)
-    return None

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmlm.columns import missing_rows
 from bayesmlm.errors import DataError, DataWarning, did_you_mean, warn
-from bayesmlm.evaluate import Evaluator, missing_rows
+from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Formula
 from bayesmlm.syntax import Name, Node, names_in
 
@@ -24,6 +25,7 @@ def expressions(formula: Formula) -> list[Node]:
 
 
 def used_columns(formula: Formula, frame: pd.DataFrame) -> list[str]:
+    """Columns of the data that a formula names, each once."""
     names = [name.name for node in expressions(formula) for name in names_in(node)]
     return [n for n in dict.fromkeys(names) if n in frame.columns]
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import DataError, did_you_mean
-from bayesmlm.evaluate import Evaluator, Factor
+from bayesmlm.evaluate import Evaluator
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import complete_pooling, no_pooling
 from bayesmlm.tables import check_probability, coef_draws

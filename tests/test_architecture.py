@@ -15,6 +15,7 @@ ORDER = [
     "syntax",
     "formula",
     "transforms",
+    "columns",
     "evaluate",
     "coding",
     "rows",

@@ -63,6 +63,7 @@ def _match_columns(
 def match_blocks(
     model: bmb.Model, design: Design, plans: tuple[BlockPlan, ...]
 ) -> tuple[set[int], tuple[BlockPlan, ...]]:
+    """Compare Bambi's group-specific terms with the blocks; return those that differ, and the completed plans."""
     component = model.parameters[model.family.likelihood.parent]
     terms = list(component.group_specific_terms.values())
     expected = sum(len(piece.text) for plan in plans for piece in plan.pieces)

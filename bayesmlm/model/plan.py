@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.coding import model_columns
+from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockSchema, Variable
-from bayesmlm.evaluate import Evaluator, Factor
+from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
 from bayesmlm.model.translate import Piece, make_piece, translate
 from bayesmlm.priors import Distribution, Priors
@@ -137,6 +138,7 @@ def model_frame(design: Design) -> pd.DataFrame:
 
 
 def fixed_pieces(design: Design, native: list[bool], priors: Priors) -> list[Piece]:
+    """Write every term of the fixed part that has columns left."""
     pieces = []
     for i, term in enumerate(design.formula.fixed.terms):
         columns = tuple(j for j, a in enumerate(design.assign) if a == i)
@@ -153,6 +155,7 @@ def _family(prior: Any) -> Any:
 def block_plan(
     block: Block, design: Design, native: bool, forms: Mapping[str, tuple[str, ...]] | None
 ) -> BlockPlan:
+    """Write a block's effects and its grouping factor, and set its parametrisation."""
     effects = block.bar.effects
     pieces = [Piece(("1",), (0,), True)] if effects.intercept else []
     frame = design.frame

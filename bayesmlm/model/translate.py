@@ -83,6 +83,7 @@ class Piece:
 
 
 def make_piece(term: Term, columns: tuple[int, ...], names: tuple[str, ...], native: bool) -> Piece:
+    """Translate a term, or name its ready-made columns where it cannot be translated or must not be."""
     texts = [translate(f) for f in term.factors]
     if native and all(t is not None for t in texts):
         return Piece((":".join(str(t) for t in texts),), columns, True)

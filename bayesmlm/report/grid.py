@@ -143,10 +143,12 @@ def _corr_text(value: float, decimals: int) -> str:
 
 
 def groups_text(design: Design) -> str:
+    """Write the grouping factors and their numbers of levels as lme4 does, ``"school, 73"``."""
     return "; ".join(f"{group}, {count}" for group, count in by_size(design))
 
 
 def by_size(design: Design) -> list[tuple[str, int]]:
+    """Grouping factors with their numbers of levels, most levels first."""
     return sorted(design.ngroups.items(), key=lambda item: -item[1])
 
 
