@@ -40,6 +40,8 @@ class Block:
         Values of the columns; never an indicator matrix.
     bar : Bar
         The bar as parsed.
+    assign : tuple of int
+        For each column the position of its term in ``bar.effects.terms``; -1 for the intercept.
     """
 
     label: str
@@ -49,6 +51,7 @@ class Block:
     index: np.ndarray
     Z: np.ndarray
     bar: Bar
+    assign: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
     y, response = _response(parsed, evaluator)
     columns = model_columns(parsed.fixed, evaluator)
     _check_finite(columns, parsed)
+    _reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
     columns, aliased = _full_rank(columns)
     return Design(
         formula=parsed,
@@ -253,14 +257,15 @@ def _blocks(formula: Formula, evaluator: Evaluator) -> tuple[Block, ...]:
     order = list(range(len(sizes)))
     if any(later > earlier for earlier, later in itertools.pairwise(sizes)):
         order = sorted(order, key=sizes.__getitem__)[::-1]  # lme4's rev(order(nl)): ties are reversed too
-    seen: dict[str, int] = {}
+    taken = set(groups)  # a second block on g is labelled g.1, unless there is a factor of that name
+    labels: list[str] = []
     blocks: list[Block] = []
     for i in order:
-        bar = formula.bars[i]
-        count = seen.get(bar.group_name, 0)
-        seen[bar.group_name] = count + 1
-        label = f"{bar.group_name}.{count}" if count else bar.group_name
-        blocks.append(_block(bar, label, groups[bar.group_name], evaluator))
+        name = formula.bars[i].group_name
+        numbered = (f"{name}.{k}" for k in itertools.count(1) if f"{name}.{k}" not in taken)
+        labels.append(name if name not in labels else next(numbered))
+        taken.add(labels[-1])
+        blocks.append(_block(formula.bars[i], labels[-1], groups[name], evaluator))
     _warn_shared_columns(blocks)
     return tuple(blocks)
 
@@ -274,6 +279,7 @@ def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
         present, codes = np.unique(combined, return_inverse=True)
         pairs = [divmod(int(c), len(value.levels)) for c in present]
         levels = tuple(f"{levels[a]}:{value.levels[b]}" for a, b in pairs)
+    _reject_repeated(levels, f"combinations of levels in {bar.group_name}", "rename levels that hold ':'")
     if len(levels) < 2:
         raise DataError(
             f"the grouping factor {bar.group_name} has one level only ({levels[0]}): effects that vary "
@@ -282,8 +288,15 @@ def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
     return Factor(levels, codes)
 
 
+def _reject_repeated(names: tuple[str, ...], what: str, advice: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"two {what} are both named {twice[0]!r}: {advice}")
+
+
 def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
     columns = model_columns(bar.effects, evaluator)
+    _reject_repeated(columns.names, f"columns of {bar}", "rename a column or a level")
     for name, column in zip(columns.names, columns.values.T, strict=True):
         if not np.isfinite(column).all():
             raise DataError(
@@ -300,7 +313,9 @@ def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
             "from the residuals, so only the prior does; take a coarser grouping factor or fewer columns"
         )
         warn(message, DataWarning)
-    return Block(label, bar.group_name, columns.names, group.levels, group.codes, columns.values, bar)
+    return Block(
+        label, bar.group_name, columns.names, group.levels, group.codes, columns.values, bar, columns.term
+    )
 
 
 def _warn_shared_columns(blocks: list[Block]) -> None:
@@ -310,6 +325,6 @@ def _warn_shared_columns(blocks: list[Block]) -> None:
             if other.group == block.group and shared:
                 message = (
                     f"{other.bar} and {block.bar} both give {block.group} an effect of {shared[0]}: only their "
-                    f"sum is seen in the data; write ({block.bar.effects} || {block.group}) or one block"
+                    "sum is seen in the data; write one block, or blocks without an effect in common"
                 )
                 warn(message, DataWarning)

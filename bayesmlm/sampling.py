@@ -121,7 +121,7 @@ def _start(built: BambiModel) -> dict[str, Any]:
     points = {by_name[name]: value for name, value in built.start.items() if name in by_name}
     if not points:
         return {}
-    scales = ("_tau", "_share", "_partial", "_scale")
+    scales = ("||tau", "||share", "||partial", "||scale")
     return {"initial_points": points, "jitter_rvs": {rv for n, rv in by_name.items() if n.endswith(scales)}}
 
 

@@ -93,6 +93,10 @@ def test_formula_given_to_bambi(formula, expected):
 def test_bambi_predicts_what_the_design_says(formula):
     """Random draws, arranged as the schema says, give the same linear predictor through Bambi and through X and Z."""
     design, model = built(formula)
+    assert_bambi_predicts(design, model)
+
+
+def assert_bambi_predicts(design, model):
     tree = random_draws(model)
     posterior = read_posterior(tree, model.schema, design, seed=1)
     expected = posterior.fixef.values @ design.X.T
@@ -139,16 +143,13 @@ def test_density_of_the_graph(forms):
         "sigma": np.array(7.0),
         "Intercept": np.array(49.0),
         "x": np.array(1.3),
-        "g_tau": np.array(0.6),
-        "g_share": np.array([0.7, 0.3]),
-        "g_partial": np.array([0.8]),
+        "g||tau": np.array(0.6),
+        "g||share": np.array([0.7, 0.3]),
+        "g||partial": np.array([0.8]),
     }
-    names = [
-        "g_0_z" if forms[0] == "noncentred" else "g_0_b",
-        "g_1_z" if forms[1] == "noncentred" else "g_1_b",
-    ]
+    names = [f"g||{'z' if form == 'noncentred' else 'b'}{k}" for k, form in enumerate(forms)]
     b = rng.normal(size=(len(design.blocks[0].levels), 2)) * [2.0, 0.5]
-    sd = np.sqrt(2 * point["g_share"]) * 0.6 * 0.7 * 7.0
+    sd = np.sqrt(2 * point["g||share"]) * 0.6 * 0.7 * 7.0
     r = 2 * 0.8 - 1
     factor = sd[:, None] * np.array([[1.0, 0.0], [r, np.sqrt(1 - r**2)]])
     z = np.linalg.solve(factor, b.T).T
@@ -160,7 +161,7 @@ def test_density_of_the_graph(forms):
         + stats.norm.logpdf(49.0, design.y.mean(), 2.5 * design.y.std(ddof=1))
         + stats.norm.logpdf(1.3, 0, 2.5 * design.y.std(ddof=1) / design.X[:, 1].std(ddof=1))
         + stats.gamma.logpdf(0.6, 1.2)
-        + stats.dirichlet.logpdf(point["g_share"], [1.5, 1.5])
+        + stats.dirichlet.logpdf(point["g||share"], [1.5, 1.5])
         + stats.beta.logpdf(0.8, 2.0, 2.0)
         + stats.norm.logpdf(z).sum()
         + stats.norm.logpdf(
@@ -206,7 +207,7 @@ def test_priors_reach_the_graph():
     assert model.model.parameters["mu"].terms["x"].prior.name == "StudentT"
     assert model.model.parameters["mu"].terms["f"].prior.args["sigma"] == pytest.approx([3.0, 3.0])
     assert model.model.parameters["sigma"].prior.name == "HalfStudentT"
-    assert {"Intercept", "x", "f", "sigma", "g_scale", "g_partial"} <= set(drawn)
+    assert {"Intercept", "x", "f", "sigma", "g||scale", "g||partial"} <= set(drawn)
 
 
 def test_one_level_of_a_factor_can_have_its_own_prior():
@@ -254,10 +255,11 @@ def test_chains_start_at_the_reference_fit(formula, forms, covariance):
     graph = model.graph
     point = {rv: np.asarray(model.start[rv.name], dtype=float) for rv in graph.free_RVs}
     for covariances, effects in zip(estimate.varcorr.blocks, estimate.ranef, strict=True):
-        b = graph[f"{effects.label}_effects"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
-        order = [effects.levels.index(level) for level in graph.coords[f"{effects.group}__factor_dim"]]
+        b = graph[f"{effects.label}||effects"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+        dim = next(d for d in graph.coords if d.endswith(f"{effects.group}__factor_dim"))
+        order = [effects.levels.index(level) for level in graph.coords[dim]]
         np.testing.assert_allclose(b, effects.mode[order], rtol=1e-8)
-        sd = graph[f"{effects.label}_sd"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
+        sd = graph[f"{effects.label}||sd"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
         np.testing.assert_allclose(sd, covariances.sd, rtol=1e-10)
         if len(sd) > 1:
             corr = graph[f"{effects.label}_corr"].eval(point, mode="FAST_COMPILE", on_unused_input="ignore")
@@ -269,4 +271,50 @@ def test_chains_start_at_the_reference_fit(formula, forms, covariance):
 def test_a_singular_reference_fit_still_gives_a_start():
     design = build_design("Yield ~ 1 + (1|Batch)", bm.load_dataset("dyestuff2"))
     model = build_model(design, build_priors(design), None, fit_lmer(design))
-    assert float(model.start["Batch_tau"]) == pytest.approx(0.05)
+    assert float(model.start["Batch||tau"]) == pytest.approx(0.05)
+
+
+# -- names that clash -----------------------------------------------------------------------------------
+
+AWKWARD = FRAME.rename(columns={"f": "a, b", "h": "g.1"}).assign(
+    sigma=FRAME["x"] + 1,
+    mu=FRAME["x"] * 2 + rng.normal(size=120),
+    Intercept=rng.normal(size=120),
+    chain=rng.normal(size=120),
+    g_sd=rng.normal(size=120),
+    g_corr=rng.normal(size=120),
+    g_sigma=FRAME["f"],
+    offset_=rng.normal(size=120),
+)
+CLASHES = [
+    "y ~ I(x / 10) + (I(x / 10) | g)",
+    "y / year ~ x + (1 | g)",
+    "exp(y / 90) ~ x + (1 | g)",
+    "-y ~ x + (1 | g)",
+    "center(y) ~ x + (1 | g)",
+    "y ~ sigma + mu + Intercept + chain + (1 | g)",
+    "sigma ~ x + (1 | g)",
+    "mu ~ x + (1 | g)",
+    "Intercept ~ x + (1 | g)",
+    "y ~ g_sd + g_corr + (x | g)",
+    "y ~ x + (1 | g) + (1 | g_sigma)",
+    "y ~ `a, b` + x + (1 | `a, b`)",
+    "y ~ g.1 + (1 | g) + (0 + x | g) + (1 | g.1)",
+    "y ~ x + offset_ + offset(log(x.dot)) + offset(x) + (1 | g)",
+    "y ~ 0 + (1 | g)",
+    "y ~ scale(x) + (scale(x) | g) + (0 + f2 | g)",
+]
+
+
+@pytest.mark.parametrize("formula", CLASHES)
+@pytest.mark.filterwarnings("ignore::bayesmlm.DataWarning")
+def test_awkward_names_mean_the_same_model(formula):
+    """The graph has the design's response and linear predictor, whatever the columns are called."""
+    data = AWKWARD.assign(f2=FRAME["f"])
+    design, model = built(formula, data=data)
+    (observed,) = model.graph.observed_RVs
+    np.testing.assert_allclose(model.graph.rvs_to_values[observed].data, design.y, rtol=1e-12)
+    names = [v.name for v in model.graph.named_vars.values()]
+    assert len(names) == len(set(names))
+    assert not any("/" in n or "," in d for n in names for d in model.graph.named_vars_to_dims.get(n, ()))
+    assert_bambi_predicts(design, model)

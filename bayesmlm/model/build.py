@@ -10,17 +10,31 @@ import bambi as bmb
 import numpy as np
 import pandas as pd
 import pymc as pm
+from formulae.parser import ParseError
+from formulae.resolver import ResolverError
+from formulae.scanner import ScanError
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Schema, Variable
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
-from bayesmlm.model.match import match_blocks, match_fixed
-from bayesmlm.model.plan import BlockPlan, all_native, block_plan, fixed_pieces, formula_text, model_frame
+from bayesmlm.model.match import match_blocks, match_fixed, match_offset, match_response
+from bayesmlm.model.plan import (
+    BlockPlan,
+    block_plan,
+    block_text,
+    fixed_pieces,
+    model_frame,
+    offset_text,
+    response_text,
+    translatable_blocks,
+)
 from bayesmlm.model.start import start_values
-from bayesmlm.model.translate import NAMESPACE, Piece
+from bayesmlm.model.translate import NAMESPACE, plain_name
 from bayesmlm.priors import Priors
 from bayesmlm.reference.estimate import LmerEstimate
+
+FORMULAE_ERRORS = (ParseError, ResolverError, ScanError)
 
 
 @dataclass(frozen=True)
@@ -69,71 +83,126 @@ def build_model(
     BayesMLMError
         If Bambi's columns cannot be made to agree with the design's; no model is better than another one.
     """
-    native_fixed, native_blocks = all_native(design)
+    native = _Native(True, True, _whole_terms(design), translatable_blocks(design))
     for _ in range(2):
         frame = model_frame(design)
-        pieces = fixed_pieces(design, native_fixed, priors)
-        plans = tuple(
-            block_plan(b, design, n, forms) for b, n in zip(design.blocks, native_blocks, strict=True)
+        response = response_text(design, native.response, frame)
+        pieces = fixed_pieces(design, native.fixed, priors, frame)
+        plans = tuple(block_plan(b, i in native.blocks, forms, frame) for i, b in enumerate(design.blocks))
+        parts = ["1" if "(Intercept)" in design.coefficients else "0", *(t for p in pieces for t in p.text)]
+        parts += [] if design.offset is None else [offset_text(design, native.offset, frame)]
+        text = f"{response} ~ {' + '.join([*parts, *(t for p in plans for t in block_text(p))])}"
+        model = _bambi_model(text, frame)
+        if model is None:
+            native = _Native(False, False, set(), set())
+            continue
+        bad_fixed, coefficients = match_fixed(model, design, pieces)
+        bad_blocks, plans = match_blocks(model, design, plans)
+        same = _Native(
+            native.response and match_response(model, design),
+            native.offset and match_offset(model, design),
+            native.fixed - bad_fixed,
+            native.blocks - bad_blocks,
         )
-        text = formula_text(design, pieces, plans, frame)
-        model = _bambi_model(text, frame, design)
-        if model is not None:
-            bad_fixed, coefficients = match_fixed(model, design, pieces)
-            bad_blocks, plans = match_blocks(model, design, plans)
-            if not bad_fixed and not bad_blocks:
-                _set_priors(model, design, priors, pieces, plans, coefficients)
-                plans = tuple(_plain_group_name(model, plan) for plan in plans)
-                model.build()
-                start = (
-                    {} if estimate is None else start_values(design, priors, coefficients, plans, estimate)
-                )
-                return BambiModel(model, Schema(coefficients, tuple(p.schema for p in plans)), start)
-        native_fixed = [n and model is not None and i not in bad_fixed for i, n in enumerate(native_fixed)]
-        native_blocks = [n and model is not None and i not in bad_blocks for i, n in enumerate(native_blocks)]
+        if not bad_fixed and not bad_blocks and match_response(model, design) and match_offset(model, design):
+            return _complete(model, design, priors, coefficients, plans, estimate)
+        native = same
     raise BayesMLMError(f"Bambi reads {text!r} differently from the design: please report this formula")
 
 
-def _bambi_model(text: str, frame: pd.DataFrame, design: Design) -> bmb.Model | None:
+@dataclass(frozen=True)
+class _Native:
+    """What Bambi is to evaluate from the data; the rest reaches it as ready-made columns."""
+
+    response: bool
+    offset: bool
+    fixed: set[int]
+    blocks: set[int]
+
+
+def _whole_terms(design: Design) -> set[int]:
+    """Terms of the fixed part; none where a collinear column had to go, for Bambi would keep it."""
+    return set() if design.aliased else set(range(len(design.formula.fixed.terms)))
+
+
+def _bambi_model(text: str, frame: pd.DataFrame) -> bmb.Model | None:
     """Build the bambi.Model, or None if formulae cannot read a translated term."""
     try:
         return bmb.Model(text, frame, auto_scale=False, extra_namespace=NAMESPACE)
-    except (ValueError, KeyError, TypeError, AttributeError, NameError, ArithmeticError):
+    except (*FORMULAE_ERRORS, ValueError, KeyError, TypeError, AttributeError, NameError, ArithmeticError):
         return None  # the caller tries again with ready-made columns, and raises if that fails too
 
 
-def _plain_group_name(model: bmb.Model, plan: BlockPlan) -> BlockPlan:
-    """Name the terms of an interaction of factors ``1|cask:batch``, as Bambi would, instead of by the call.
+def _complete(
+    model: bmb.Model,
+    design: Design,
+    priors: Priors,
+    coefficients: tuple[Variable, ...],
+    plans: tuple[BlockPlan, ...],
+    estimate: LmerEstimate | None,
+) -> BambiModel:
+    """Set priors and names, and build the PyMC graph."""
+    fixed_names, effect_names = _public_names(model, plans)
+    renamed = tuple(replace(v, name=fixed_names[v.name]) for v in coefficients)
+    _set_priors(model, design, priors, coefficients, renamed, plans)
+    plans = tuple(
+        replace(plan, columns=tuple(replace(v, name=effect_names[v.name]) for v in plan.columns))
+        for plan in plans
+    )
+    model.build()
+    start = {} if estimate is None else start_values(design, priors, renamed, plans, estimate)
+    return BambiModel(model, Schema(renamed, tuple(p.schema for p in plans)), start)
 
-    The sampler splits names of dims at commas, so the call's own name could not stay anyway.
+
+def _public_names(model: bmb.Model, plans: tuple[BlockPlan, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """Give Bambi's terms names that PyMC takes and nothing else has; return them for fixed and group terms.
+
+    Group terms are called after R's grouping factor: ``1|cask:batch`` rather than ``1|interaction(cask, batch)``.
     """
-    if not plan.group_text.startswith("interaction("):
-        return plan
-    alias = {v.name: f"{v.name.split('|')[0]}|{plan.block.group}" for v in plan.columns}
-    model.set_alias(alias)
-    return replace(plan, columns=tuple(replace(v, name=alias[v.name]) for v in plan.columns))
+    component = model.parameters[model.family.likelihood.parent]
+    taken = {"sigma", "mu", "Intercept", "chain", "draw", "__obs__", *(p.corr_name for p in plans)}
+    groups = {p.group_text.strip("`"): p.group_name for p in plans}
+
+    def name(term: Any, wanted: str, companions: tuple[str, ...] = ()) -> str:
+        chosen = plain_name(wanted)
+        while taken & {chosen, *(chosen + c for c in companions)}:
+            chosen += "_"
+        taken.update({chosen, *(chosen + c for c in companions)})
+        if chosen != term.name:
+            term.alias = chosen
+        return chosen
+
+    fixed = {"Intercept": "Intercept"}
+    fixed |= {t.name: name(t, t.name) for t in component.common_terms.values()}
+    effects = {}
+    for term in component.group_specific_terms.values():
+        expression, group = term.name.split("|")
+        effects[term.name] = name(term, f"{expression}|{groups[group]}", ("_sigma",))
+    name(model.response_term, model.response_term.name)
+    return fixed, effects
 
 
 def _set_priors(
     model: bmb.Model,
     design: Design,
     priors: Priors,
-    pieces: list[Piece],
-    plans: tuple[BlockPlan, ...],
     coefficients: tuple[Variable, ...],
+    renamed: tuple[Variable, ...],
+    plans: tuple[BlockPlan, ...],
 ) -> None:
-    chosen: dict[str, Any] = {"sigma": bambi_prior(priors.sigma.used)}
+    terms: dict[str, Any] = {}
     if priors.intercept is not None:
-        chosen[coefficients[0].name] = bambi_prior(priors.intercept.used)
+        terms[coefficients[0].name] = bambi_prior(priors.intercept.used)
     members: dict[str, list[tuple[int, int]]] = {}
     for j, variable in enumerate(coefficients):
         if design.coefficients[j] != "(Intercept)":
             members.setdefault(variable.name, []).append((variable.position or 0, j))
     for name, columns in members.items():
-        chosen[name] = bambi_prior(
+        terms[name] = bambi_prior(
             *(priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns))
         )
-    fixed = FixedEffects(design, coefficients)
+    fixed = FixedEffects(design, renamed)
     for plan in plans:
-        chosen |= block_priors(plan, priors.covariance[plan.block.label], fixed)
-    model.set_priors(priors=chosen)
+        terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)
+    # Nested under the parameter, so that a column named sigma or mu is not taken for the parameter.
+    model.set_priors(priors={model.family.likelihood.parent: terms, "sigma": bambi_prior(priors.sigma.used)})

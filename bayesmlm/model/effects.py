@@ -93,12 +93,12 @@ def _effect_builder(
 def _block_variables(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -> tuple[Any, Any]:
     """Return the block's sds (p,) and effects (J, p) in the current PyMC model, created once per model."""
     pymc_model = pm.modelcontext(None)
-    label, p = plan.block.label, len(plan.block.columns)
-    effects_name, sd_name = f"{label}_effects", f"{label}_sd"
+    p = len(plan.block.columns)
+    effects_name, sd_name = plan.variable("effects"), plan.variable("sd")
     if effects_name in pymc_model.named_vars:
         return pymc_model[sd_name], pymc_model[effects_name]
-    sd = pm.Deterministic(sd_name, _sd_variable(label, p, prior, pymc_model["sigma"]))
-    cholesky = _correlation_cholesky(label, p, prior.regularization) if p > 1 else pt.ones((1, 1))
+    sd = pm.Deterministic(sd_name, _sd_variable(plan, p, prior, pymc_model["sigma"]))
+    cholesky = _correlation_cholesky(plan, p, prior.regularization) if p > 1 else pt.ones((1, 1))
     if p > 1:
         pymc_model.add_coords({dim: list(plan.block.columns) for dim in plan.corr_dims})
         pm.Deterministic(plan.corr_name, cholesky @ cholesky.T, dims=plan.corr_dims)
@@ -115,35 +115,35 @@ def _effect_columns(plan: BlockPlan, factor: Any, fixed: FixedEffects, pymc_mode
     standard: list[Any] = []
     effects: list[Any] = []
     for k, form in enumerate(plan.forms):
-        name, size = f"{plan.block.label}_{k}", len(plan.levels)
+        size = len(plan.levels)
         mean = sum((factor[k, j] * standard[j] for j in range(k)), start=0.0)
         if form == NONCENTRED:
-            z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=size)
+            z = pm.Normal(plan.variable(f"z{k}"), 0.0, 1.0, shape=size)
             effects.append(mean + factor[k, k] * z)
             standard.append(z)
             continue
         beta = fixed.value(plan.block.columns[k], pymc_model) if form == HIERARCHICAL else 0.0
-        total = pm.Normal(f"{name}_b", beta + mean, factor[k, k], shape=size)
+        total = pm.Normal(plan.variable(f"b{k}"), beta + mean, factor[k, k], shape=size)
         effects.append(total - beta)
         standard.append((total - beta - mean) / factor[k, k])
     return effects
 
 
-def _sd_variable(label: str, p: int, prior: Decov | Lkj, sigma: Any) -> Any:
+def _sd_variable(plan: BlockPlan, p: int, prior: Decov | Lkj, sigma: Any) -> Any:
     """Standard deviations of a block, shape (p,): decov's decomposition of the trace, or independent priors."""
     if isinstance(prior, Decov):
-        tau = pm.Gamma(f"{label}_tau", alpha=prior.shape, beta=1.0)
+        tau = pm.Gamma(plan.variable("tau"), alpha=prior.shape, beta=1.0)
         root_trace = tau * prior.scale * sigma
         if p == 1:
             return pt.atleast_1d(root_trace)
-        share = pm.Dirichlet(f"{label}_share", a=np.full(p, prior.concentration))
+        share = pm.Dirichlet(plan.variable("share"), a=np.full(p, prior.concentration))
         return pt.sqrt(p * share) * root_trace
     name, keys = PYMC_NAMES[prior.sd.name]
     values = {new: np.array([d[old] for d in prior.adjusted]) for old, new in keys.items()}
-    return getattr(pm, name)(f"{label}_scale", **values, shape=p)
+    return getattr(pm, name)(plan.variable("scale"), **values, shape=p)
 
 
-def _correlation_cholesky(label: str, p: int, eta: float) -> Any:
+def _correlation_cholesky(plan: BlockPlan, p: int, eta: float) -> Any:
     """Cholesky factor of an LKJ(eta) correlation matrix from its canonical partial correlations.
 
     C-vine of Lewandowski, Kurowicka & Joe (2009, section 2.4): the partial correlations of the k-th tree,
@@ -152,7 +152,7 @@ def _correlation_cholesky(label: str, p: int, eta: float) -> Any:
     """
     rows, cols = np.tril_indices(p, -1)
     shape = eta + (p - 2 - cols) / 2
-    partial = 2.0 * pm.Beta(f"{label}_partial", alpha=shape, beta=shape, shape=len(rows)) - 1.0
+    partial = 2.0 * pm.Beta(plan.variable("partial"), alpha=shape, beta=shape, shape=len(rows)) - 1.0
     entries = [[pt.zeros(()) for _ in range(p)] for _ in range(p)]
     entries[0][0] = pt.ones(())
     position = 0

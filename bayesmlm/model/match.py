@@ -7,11 +7,29 @@ from typing import Any
 
 import bambi as bmb
 import numpy as np
+from bambi.terms import GroupSpecificTerm
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Variable
 from bayesmlm.model.plan import BlockPlan
 from bayesmlm.model.translate import Piece
+
+
+def match_response(model: bmb.Model, design: Design) -> bool:
+    """Whether Bambi's response is the design's."""
+    return _equal(np.squeeze(model.response_term.data), design.y)
+
+
+def match_offset(model: bmb.Model, design: Design) -> bool:
+    """Whether Bambi's offset is the design's."""
+    terms = model.parameters[model.family.likelihood.parent].offset_terms.values()
+    total = sum((np.squeeze(t.data) for t in terms), start=np.zeros(design.nobs))
+    return design.offset is None or _equal(total, design.offset)
+
+
+def _equal(theirs: np.ndarray, ours: np.ndarray) -> bool:
+    """Equal up to rounding; a column that differs in its last digits is the same column."""
+    return bool(np.allclose(theirs, ours, rtol=1e-10, atol=1e-13 * float(np.max(np.abs(ours), initial=0.0))))
 
 
 def match_fixed(
@@ -42,10 +60,8 @@ def _match_columns(
     """Find each wanted column among those of some Bambi terms; None unless all agree one to one."""
     available = []
     for term in terms:
-        data = np.asarray(
-            term.data if hasattr(term, "data") and not hasattr(term, "predictor") else term.predictor
-        )
-        data = data.reshape(len(wanted), -1)
+        data = term.predictor if isinstance(term, GroupSpecificTerm) else term.data
+        data = np.asarray(data).reshape(len(wanted), -1)
         vector = any(d.endswith(("_dim",)) and not d.endswith("__factor_dim") for d in term.coords)
         available += [(term.name, k if vector else None, data[:, k]) for k in range(data.shape[1])]
     if len(available) != len(columns):
@@ -53,7 +69,7 @@ def _match_columns(
     found = {}
     for j in columns:
         for i, (name, position, values) in enumerate(available):
-            if np.allclose(values, wanted[:, j], rtol=1e-10, atol=0):
+            if _equal(values, wanted[:, j]):
                 found[j] = Variable(name, position)
                 available.pop(i)
                 break

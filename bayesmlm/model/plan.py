@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayesmlm.coding import model_columns
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockSchema, Variable
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
-from bayesmlm.model.translate import Piece, make_piece, translate
+from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term
 from bayesmlm.priors import Distribution, Priors
-from bayesmlm.syntax import Binary, Name, names_in
+from bayesmlm.syntax import Call, Name, names_in
 
 CENTRED = "centred"
 HIERARCHICAL = "hierarchical"
@@ -41,19 +40,31 @@ class BlockPlan:
         Levels in Bambi's order.
     forms : tuple of str
         How each column is parametrised: NONCENTRED, CENTRED, or HIERARCHICAL (centred on its fixed effect).
+    group_name : str
+        What Bambi's terms should call the grouping factor.
     """
 
     block: Block
     group_text: str
     pieces: tuple[Piece, ...]
     forms: tuple[str, ...]
+    group_name: str
     columns: tuple[Variable, ...] = ()
     levels: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The block's label as a part of variable names."""
+        return plain_name(self.block.label)
+
+    def variable(self, part: str) -> str:
+        """Name of a PyMC variable of the block; no column of the data makes Bambi use such a name."""
+        return f"{self.name}||{part}"
+
+    @property
     def corr_name(self) -> str:
         """Posterior variable that holds the correlation matrix."""
-        return f"{self.block.label}_corr"
+        return f"{self.name}_corr"
 
     @property
     def schema(self) -> BlockSchema:
@@ -65,7 +76,7 @@ class BlockPlan:
     @property
     def corr_dims(self) -> tuple[str, str]:
         """Dims of the correlation matrix."""
-        return f"{self.block.label}__column_dim", f"{self.block.label}__column_bis_dim"
+        return f"{self.name}__column_dim", f"{self.name}__column_bis_dim"
 
 
 RELIABLE = 0.7  # between pastes' casks (0.77), which gain from centring, and sleepstudy (0.6), which diverges
@@ -108,14 +119,14 @@ def _form(reliability: float, levels: int) -> str:
     return CENTRED if lower >= RELIABLE * (lower + 1.0 - reliability) else NONCENTRED
 
 
-def all_native(design: Design) -> tuple[list[bool], list[bool]]:
-    """Terms that lost a collinear column, and second blocks on the same columns, need ready-made columns."""
-    whole = [not design.aliased for _ in design.formula.fixed.terms]
-    blocks: list[bool] = []
+def translatable_blocks(design: Design) -> set[int]:
+    """Positions of the blocks whose columns Bambi would not confuse with those of an earlier one."""
+    chosen = set()
     for i, block in enumerate(design.blocks):
         before = {c for other in design.blocks[:i] if other.group == block.group for c in other.columns}
-        blocks.append(not before & set(block.columns))
-    return whole, blocks
+        if not before & set(block.columns):
+            chosen.add(i)
+    return chosen
 
 
 def model_frame(design: Design) -> pd.DataFrame:
@@ -137,15 +148,33 @@ def model_frame(design: Design) -> pd.DataFrame:
     return frame
 
 
-def fixed_pieces(design: Design, native: list[bool], priors: Priors) -> list[Piece]:
-    """Write every term of the fixed part that has columns left."""
+def fixed_pieces(design: Design, native: Collection[int], priors: Priors, frame: pd.DataFrame) -> list[Piece]:
+    """Write every term of the fixed part that has columns left; ready-made ones are added to `frame`.
+
+    `native` are the positions of the terms that Bambi is to evaluate itself.
+    """
     pieces = []
     for i, term in enumerate(design.formula.fixed.terms):
         columns = tuple(j for j, a in enumerate(design.assign) if a == i)
         families = {_family(priors.coefficients[design.coefficients[j]].used) for j in columns}
         if columns:
-            pieces.append(make_piece(term, columns, design.coefficients, native[i] and len(families) == 1))
+            translated = i in native and len(families) == 1
+            pieces.append(_piece(term, columns, design.coefficients, design.X, translated, frame))
     return pieces
+
+
+def _piece(
+    term: Term,
+    columns: tuple[int, ...],
+    names: tuple[str, ...],
+    values: np.ndarray,
+    native: bool,
+    frame: pd.DataFrame,
+) -> Piece:
+    text = translate_term(term) if native else None
+    if text is not None:
+        return Piece((text,), columns)
+    return Piece(tuple(ready_made(frame, names[j], values[:, j]) for j in columns), columns)
 
 
 def _family(prior: Any) -> Any:
@@ -153,80 +182,47 @@ def _family(prior: Any) -> Any:
 
 
 def block_plan(
-    block: Block, design: Design, native: bool, forms: Mapping[str, tuple[str, ...]] | None
+    block: Block, native: bool, forms: Mapping[str, tuple[str, ...]] | None, frame: pd.DataFrame
 ) -> BlockPlan:
     """Write a block's effects and its grouping factor, and set its parametrisation."""
-    effects = block.bar.effects
-    pieces = [Piece(("1",), (0,), True)] if effects.intercept else []
-    frame = design.frame
-    start = len(pieces)
-    for term in effects.terms:
-        width = _term_width(term, block, start, frame)
-        columns = tuple(range(start, start + width))
-        pieces.append(make_piece(term, columns, block.columns, native))
-        start += width
-    group = _group_text(block) if native else f"`{block.label}`"
+    pieces = [Piece(("1",), (0,))] if block.bar.effects.intercept else []
+    for i, term in enumerate(block.bar.effects.terms):
+        columns = tuple(j for j, a in enumerate(block.assign) if a == i)
+        pieces.append(_piece(term, columns, block.columns, block.Z, native, frame))
+    group, name = _group_text(block) if native else None, block.group
+    if group is None:
+        name = block.label
+        levels = pd.Categorical.from_codes(block.index, list(block.levels), ordered=True)
+        group = ready_made(frame, block.label, levels)
     plain = (NONCENTRED,) * len(block.columns)
-    return BlockPlan(block, group, tuple(pieces), plain if forms is None else forms[block.label])
+    chosen = plain if forms is None else forms[block.label]
+    return BlockPlan(block, group, tuple(pieces), chosen, name)
 
 
-def _term_width(term: Term, block: Block, start: int, frame: pd.DataFrame) -> int:
-    """How many of the block's columns belong to a term: those whose names have as many factors."""
-    columns = model_columns(block.bar.effects, Evaluator(frame, str(block.bar)))
-    position = block.bar.effects.terms.index(term)
-    return sum(t == position for t in columns.term)
-
-
-def _group_text(block: Block) -> str:
+def _group_text(block: Block) -> str | None:
     names = [names_in(g) for g in block.bar.group]
     texts = [translate(n[0]) for n in names if len(n) == 1]
     if len(texts) < len(names):
-        return f"`{block.label}`"
+        return None
     return str(texts[0]) if len(texts) == 1 else f"interaction({', '.join(map(str, texts))})"
 
 
-def formula_text(
-    design: Design, pieces: list[Piece], plans: tuple[BlockPlan, ...], frame: pd.DataFrame
-) -> str:
-    """Write Bambi's formula; columns it needs that are not in the data are added to `frame`."""
-    response = translate(design.formula.response) if design.formula.response is not None else None
-    if response is None or isinstance(design.formula.response, Binary):
-        frame[design.response] = design.y
-        response = f"`{design.response}`"
-    parts = ["1" if "(Intercept)" in design.coefficients else "0"]
-    for piece in pieces:
-        parts += piece.text
-        if not piece.native:
-            for j in piece.columns:
-                frame[design.coefficients[j]] = design.X[:, j]
-    if design.offset is not None:
-        parts.append(_offset_text(design, frame))
-    for plan in plans:
-        parts += _block_text(plan, frame)
-    return f"{response} ~ {' + '.join(parts)}"
+def response_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
+    """Write the response: a column or a function of one, else a ready-made column."""
+    node = design.formula.response
+    text = translate(node) if native and isinstance(node, Name | Call) else None
+    return ready_made(frame, design.response, design.y) if text is None else text
 
 
-def _offset_text(design: Design, frame: pd.DataFrame) -> str:
+def offset_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
+    """Write the offset: the formula's own if it is the only one, else a ready-made column."""
     texts = [translate(o) for o in design.formula.fixed.offsets]
-    if len(texts) == 1 and texts[0] is not None:
-        value = np.broadcast_to(
-            Evaluator(design.frame, design.formula.text).numeric(design.formula.fixed.offsets[0]), design.nobs
-        )
-        if design.offset is not None and np.array_equal(value, design.offset):
-            return f"offset({texts[0]})"
-    frame["offset_"] = design.offset
-    return "offset(offset_)"
+    if native and len(texts) == 1 and texts[0] is not None:
+        return f"offset({texts[0]})"
+    return f"offset({ready_made(frame, 'offset_', design.offset)})"
 
 
-def _block_text(plan: BlockPlan, frame: pd.DataFrame) -> list[str]:
-    block = plan.block
-    if plan.group_text == f"`{block.label}`":
-        frame[block.label] = pd.Categorical.from_codes(block.index, list(block.levels), ordered=True)
-    parts = []
-    for piece in plan.pieces:
-        for text in piece.text:
-            parts.append(f"({text}|{plan.group_text})" if text == "1" else f"(0 + {text}|{plan.group_text})")
-        if not piece.native:
-            for j in piece.columns:
-                frame[block.columns[j]] = block.Z[:, j]
-    return parts
+def block_text(plan: BlockPlan) -> list[str]:
+    """Write the terms of a block, each by itself: Bambi knows no correlated ones."""
+    texts = [text for piece in plan.pieces for text in piece.text]
+    return [f"({'' if text == '1' else '0 + '}{text}|{plan.group_text})" for text in texts]

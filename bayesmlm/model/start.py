@@ -50,36 +50,36 @@ def start_values(
 def _block_values(
     plan: BlockPlan, prior: Decov | Lkj, estimate: LmerEstimate, i: int, fixed: dict[str, float]
 ) -> dict[str, np.ndarray]:
-    label, p = plan.block.label, len(plan.block.columns)
+    p = len(plan.block.columns)
     covariance, effects = estimate.varcorr.blocks[i], estimate.ranef[i]
     spread = np.sqrt(np.mean(plan.block.Z**2, axis=0))
     sd = np.maximum(covariance.sd, LEAST_SD * estimate.sigma / spread)
-    values = _sd_values(label, sd, prior, estimate.sigma)
+    values = _sd_values(plan, sd, prior, estimate.sigma)
     factor = np.eye(p)
     if p > 1:
         corr = np.clip(np.nan_to_num(covariance.corr), -MOST_CORRELATION, MOST_CORRELATION)
         np.fill_diagonal(corr, 1.0)
         factor = _correlation_factor(corr)
-        values[f"{label}_partial"] = (1 + _partial_correlations(factor)) / 2
+        values[plan.variable("partial")] = (1 + _partial_correlations(factor)) / 2
     order = [effects.levels.index(level) for level in plan.levels]
     b = effects.mode[order]
     z = np.linalg.solve(sd[:, None] * factor, b.T).T
     for k, form in enumerate(plan.forms):
         if form == NONCENTRED:
-            values[f"{label}_{k}_z"] = z[:, k]
+            values[plan.variable(f"z{k}")] = z[:, k]
         else:
             shift = fixed[plan.block.columns[k]] if form == HIERARCHICAL else 0.0
-            values[f"{label}_{k}_b"] = b[:, k] + shift
+            values[plan.variable(f"b{k}")] = b[:, k] + shift
     return values
 
 
-def _sd_values(label: str, sd: np.ndarray, prior: Decov | Lkj, sigma: float) -> dict[str, np.ndarray]:
+def _sd_values(plan: BlockPlan, sd: np.ndarray, prior: Decov | Lkj, sigma: float) -> dict[str, np.ndarray]:
     if isinstance(prior, Lkj):
-        return {f"{label}_scale": sd}
+        return {plan.variable("scale"): sd}
     tau = np.sqrt(np.mean(sd**2)) / (prior.scale * sigma)
-    values = {f"{label}_tau": np.array(tau)}
+    values = {plan.variable("tau"): np.array(tau)}
     if len(sd) > 1:
-        values[f"{label}_share"] = sd**2 / np.sum(sd**2)
+        values[plan.variable("share")] = sd**2 / np.sum(sd**2)
     return values
 
 

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmlm.columns import level_text
 from bayesmlm.formula import Term
 from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, String, Unary
 
 
 def interaction(*factors: Any) -> np.ndarray:
     """Combine grouping factors into labels ``a:b``; part of the namespace of Bambi's formulas."""
-    columns = [pd.Series(np.asarray(f)).map(_level).to_numpy(dtype=object) for f in factors]
+    columns = [pd.Series(np.asarray(f)).map(level_text).to_numpy(dtype=object) for f in factors]
     return np.array([":".join(row) for row in zip(*columns, strict=True)], dtype=object)
-
-
-def _level(value: Any) -> str:
-    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
 
 
 NAMESPACE: dict[str, Any] = {"log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p}
@@ -73,18 +70,34 @@ class Piece:
         The formulae terms that stand for it: one where it is translated, else one per ready-made column.
     columns : tuple of int
         Positions in X, or in the block's Z.
-    native : bool
-        Whether Bambi evaluates it from the data.
     """
 
     text: tuple[str, ...]
     columns: tuple[int, ...]
-    native: bool
 
 
-def make_piece(term: Term, columns: tuple[int, ...], names: tuple[str, ...], native: bool) -> Piece:
-    """Translate a term, or name its ready-made columns where it cannot be translated or must not be."""
+def translate_term(term: Term) -> str | None:
+    """Return a product of factors in formulae's language, or None where there is no such term."""
     texts = [translate(f) for f in term.factors]
-    if native and all(t is not None for t in texts):
-        return Piece((":".join(str(t) for t in texts),), columns, True)
-    return Piece(tuple(f"`{names[i]}`" for i in columns), columns, False)
+    if any(t is None for t in texts) or texts == ["Intercept"]:  # which is what Bambi calls the constant
+        return None
+    return ":".join(map(str, texts))
+
+
+def ready_made(frame: pd.DataFrame, name: str, values: Any) -> str:
+    """Add a column to the frame under a name that is free, and return the term that stands for it."""
+    while name == "Intercept" or (name in frame.columns and not _same(frame[name], values)):
+        name += "_"
+    frame[name] = values
+    return f"`{name}`"
+
+
+def _same(column: pd.Series, values: Any) -> bool:
+    if isinstance(values, pd.Categorical) or not pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    return bool(np.array_equal(column.to_numpy(), values))
+
+
+def plain_name(name: str) -> str:
+    """Return a name that PyMC and nutpie take for a variable and its dims: no slash, no comma."""
+    return name.replace("/", "\N{DIVISION SLASH}").replace(",", ";")
