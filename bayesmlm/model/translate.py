@@ -87,7 +87,7 @@ def translate_term(term: Term) -> str | None:
 def ready_made(frame: pd.DataFrame, name: str, values: Any) -> str:
     """Add a column to the frame under a name that is free, and return the term that stands for it."""
     while name == "Intercept" or (name in frame.columns and not _same(frame[name], values)):
-        name += "_"
+        name += "."  # not "_": Bambi splits the names of dims at double underscores
     frame[name] = values
     return f"`{name}`"
 
