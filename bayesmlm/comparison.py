@@ -22,9 +22,16 @@ from bayesmlm.covariance import BlockCovariance
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, BlockDraws, Posterior
 from bayesmlm.reference.estimate import LmerEstimate
-from bayesmlm.tables import icc_draws, mad_sd, reference_icc, tidy_posterior, tidy_reference
+from bayesmlm.tables import (
+    check_probability,
+    icc_draws,
+    mad_sd,
+    reference_icc,
+    tidy_posterior,
+    tidy_reference,
+)
 
-ZERO_SD = 1e-4  # relative to sigma: lme4's tolerance for a singular fit
+ZERO_SD = 1e-4  # of sigma, for a typical value of the column: lme4's tolerance for a singular fit
 EXTREME_CORRELATION = 0.999
 SMALL_SHARE = 0.1  # "small" for a standard deviation: a tenth of sigma
 
@@ -69,12 +76,11 @@ def compare_fits(
         Probability of the central posterior intervals.
     """
     left = tidy_reference(estimate)
-    right = tidy_posterior(posterior, conf_level=prob)
+    right = tidy_posterior(posterior, conf_level=check_probability(prob, "prob"))
     keys = ["effect", "group", "term"]
     frame = left[[*keys, "estimate", "std_error"]].rename(
         columns={"estimate": "reference", "std_error": "reference_se"}
     )
-    # Both tables list the same parameters in the same order, which the merge on names checks.
     values = right[[*keys, "estimate", "std_error", "conf_low", "conf_high"]]
     values = values.rename(columns={"estimate": "median", "std_error": "mad_sd"})
     frame = frame.merge(values, on=keys, how="left", validate="one_to_one")
@@ -105,7 +111,7 @@ def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.D
 
 
 def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> tuple[str, str]:
-    boundary = _boundary_note(row, posterior, estimate)
+    boundary = _boundary_note(row, posterior, estimate, design)
     if boundary:
         return "boundary", boundary
     if np.isnan(row["reference"]):
@@ -119,13 +125,13 @@ def _method(estimate: LmerEstimate) -> str:
     return "REML" if estimate.reml else "ML"
 
 
-def _boundary_note(row: dict, posterior: Posterior, estimate: LmerEstimate) -> str:
+def _boundary_note(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> str:
     if row["effect"] != "ran_pars" or row["group"] == "Residual":
         return _icc_boundary(row)
     reference = next(b for b in estimate.varcorr.blocks if b.label == row["group"])
     draws = posterior.block(str(row["group"]))
     if row["term"].startswith("sd__"):
-        return _sd_boundary(row, reference, draws, posterior, estimate)
+        return _sd_boundary(row, reference, draws, posterior, estimate, design)
     if abs(row["reference"]) > EXTREME_CORRELATION:
         share = _correlation_share(row["term"], draws)
         return f"{_method(estimate)} puts it at {row['reference']:+.0f}; posterior P(|r| > 0.9) = {share:.2f}"
@@ -141,13 +147,22 @@ def _icc_boundary(row: dict) -> str:
 
 
 def _sd_boundary(
-    row: dict, reference: BlockCovariance, draws: BlockDraws, posterior: Posterior, estimate: LmerEstimate
+    row: dict,
+    reference: BlockCovariance,
+    draws: BlockDraws,
+    posterior: Posterior,
+    estimate: LmerEstimate,
+    design: Design,
 ) -> str:
-    if row["reference"] > ZERO_SD * estimate.sigma or posterior.sigma is None:
-        return ""
     column = row["term"].removeprefix("sd__")
-    small = draws.sd.sel(column=column) < SMALL_SHARE * posterior.sigma
-    return f"{_method(estimate)} puts it at 0; posterior P(sd < 10% of sigma) = {float(small.mean()):.2f}"
+    # What a standard deviation does to the response, whatever the unit of its column.
+    block = next(b for b in design.blocks if b.label == reference.label)
+    size = float(np.sqrt(np.mean(block.Z[:, block.columns.index(column)] ** 2)))
+    if row["reference"] * size > ZERO_SD * estimate.sigma or posterior.sigma is None:
+        return ""
+    small = float((draws.sd.sel(column=column) * size < SMALL_SHARE * posterior.sigma).mean())
+    what = "sd" if column == "(Intercept)" else f"sd x {size:.3g}, a typical {column},"
+    return f"{_method(estimate)} puts it at 0; posterior P({what} < 10% of sigma) = {small:.2f}"
 
 
 def _correlation_share(term: str, draws: BlockDraws) -> float:
@@ -160,12 +175,10 @@ def _correlation_share(term: str, draws: BlockDraws) -> float:
 
 def _groups_note(row: dict, design: Design) -> str:
     """Name the number of groups that inform a parameter."""
-    counts = design.ngroups
-    group = str(row["group"]).split(".")[0] if row["group"] not in counts else str(row["group"])
-    if group in counts:
-        return f"{counts[group]} groups of {group}"
-    fewest = min(counts, key=counts.__getitem__)
-    return f"{counts[fewest]} groups of {fewest}"
+    block = next((b for b in design.blocks if b.label == row["group"]), None)
+    if block is None:
+        block = min(design.blocks, key=lambda b: len(b.levels))
+    return f"{len(block.levels)} groups of {block.group}"
 
 
 def _group_rows(posterior: Posterior, estimate: LmerEstimate) -> pd.DataFrame:
@@ -197,8 +210,16 @@ def same_model(design: Design, other: Design) -> bool:
         design.formula == other.formula
         and np.array_equal(design.y, other.y)
         and np.array_equal(design.X, other.X)
+        and _same_rows(design.offset, other.offset)
+        and _same_rows(design.weights, other.weights)
         and all(
             a.levels == b.levels and np.array_equal(a.index, b.index) and np.array_equal(a.Z, b.Z)
             for a, b in zip(design.blocks, other.blocks, strict=True)
         )
     )
+
+
+def _same_rows(mine: np.ndarray | None, theirs: np.ndarray | None) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    return np.array_equal(mine, theirs)

@@ -44,7 +44,7 @@ def fit(
     draws: int = 1000,
     tune: int = 1000,
     seed: int | None = None,
-    target_accept: float = 0.95,
+    target_accept: float | None = None,
     sampler: str = "auto",
     cores: int | None = None,
     progress: bool = True,
@@ -71,7 +71,7 @@ def fit(
     seed
         Seed; the same seed gives the same draws again. None takes a new one, kept in ``fit.settings``.
     target_accept
-        Target acceptance rate of NUTS; rstanarm's default is 0.95 too. Raise it if draws diverge.
+        Target acceptance rate of NUTS; 0.95 if None, as in rstanarm. Raise it if draws diverge.
     sampler
         "auto" or "pymc": NUTS on the PyMC graph.
     cores
@@ -106,9 +106,9 @@ def fit(
     from bayesmlm.model import build_model, choose_forms
     from bayesmlm.sampling import Settings, new_seed, sample
 
-    settings = Settings(
-        chains, draws, tune, new_seed() if seed is None else seed, target_accept, cores, progress
-    )
+    accept = 0.95 if target_accept is None else target_accept
+    chosen_seed = new_seed() if seed is None else seed
+    settings = Settings(chains, draws, tune, chosen_seed, accept, cores, progress)
     estimate = _reference(design)
     forms = choose_forms(design, *_information(design, estimate))
     built = build_model(design, used, forms, estimate)
@@ -118,7 +118,7 @@ def fit(
     for note in notes:
         warn(note, ConvergenceWarning)
     name = "NUTS (nutpie) on the PyMC graph"
-    return Fit(design, used, sampled.tree, posterior, notes, settings, sampled.seconds, name, built)
+    return Fit(design, used, sampled.tree, posterior, notes, settings, sampled.seconds, name, built, estimate)
 
 
 def _reference(design: Design) -> LmerEstimate | None:

@@ -26,7 +26,13 @@ from bayesmlm.report import (
     reference_report,
     reference_summary_report,
 )
-from bayesmlm.tables import coef_frames, reference_icc, reference_ranef_frames, tidy_reference
+from bayesmlm.tables import (
+    check_probability,
+    coef_frames,
+    reference_icc,
+    reference_ranef_frames,
+    tidy_reference,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,8 +111,8 @@ class ReferenceFit:
         return self.estimate.status
 
     def is_singular(self) -> bool:
-        """Whether a variance, or a combination of effects, is estimated as zero (lme4's ``isSingular``)."""
-        return self.estimate.is_singular()
+        """Whether a variance, or a combination of effects, is estimated as zero; whatever the units."""
+        return self.estimate.singular
 
     def fixef(self) -> pd.Series:
         """Fixed effects by R's name."""
@@ -126,12 +132,12 @@ class ReferenceFit:
         return printed_varcorr(self.estimate.varcorr)
 
     def ranef(self, sd: bool = False) -> dict[str, pd.DataFrame]:
-        """Conditional modes (BLUPs) by block: levels x columns; `sd` adds conditional standard deviations."""
+        """Conditional modes (BLUPs) by grouping factor: levels x columns; `sd` adds conditional sds."""
         return reference_ranef_frames(self.estimate, sd)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Fixed effects plus BLUPs by grouping factor: levels x coefficients."""
-        groups = {b.label: b.group for b in self.design.blocks}
+        groups = {name: b.group for b in self.design.blocks for name in (b.label, b.group)}
         return coef_frames(self.fixef(), self.ranef(), groups)
 
     def icc(self) -> pd.Series:
@@ -280,7 +286,10 @@ class LinearFit:
 
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """One row per coefficient with broom's columns, in snake case."""
-        half = stats.t.ppf((1 + conf_level) / 2, self.estimate.df_resid) * self.se()
+        half = (
+            stats.t.ppf((1 + check_probability(conf_level, "conf_level")) / 2, self.estimate.df_resid)
+            * self.se()
+        )
         frame = pd.DataFrame(
             {"effect": "fixed", "term": self.fixef().index, "estimate": self.fixef().to_numpy()}
         )

@@ -228,14 +228,17 @@ def build_priors(design: Design, overrides: Mapping[str, Any] | None = None) -> 
         The design.
     overrides
         By R's coefficient name, or the term as the formula spells it (a factor's name stands for all its
-        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a block's label, or
-        ``"covariance"`` (all blocks). The more special name wins.
+        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a block's label or its
+        grouping factor, or ``"covariance"`` (all blocks). The more special name wins. Where a column is
+        both a predictor and a grouping factor, the kind of prior tells which is meant.
 
     Raises
     ------
     PriorError
         For a name that is not in the model, or a prior that does not fit its parameter.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise PriorError(f"priors = {overrides!r}: give a dict, such as {{'sigma': bm.exponential(1)}}")
     chosen = dict(overrides or {})
     has_intercept = "(Intercept)" in design.coefficients
     slopes = [c for c in design.coefficients if c != "(Intercept)"]
@@ -246,15 +249,27 @@ def build_priors(design: Design, overrides: Mapping[str, Any] | None = None) -> 
         default = normal(float(design.y.mean()), 2.5, autoscale=True)
         given = _first(chosen, "(Intercept)", "Intercept", default=default)
         intercept = _adjust(given, sd_y, "(Intercept)", real=True)
+    covariances, others = _by_kind(chosen, design)
     coefficients = {}
     for name, term, spread in zip(design.coefficients, _terms(design), _column_sd(design.X), strict=True):
         if name in slopes:
-            given = _first(chosen, name, term, "fixed", default=normal(0.0, 2.5, autoscale=True))
+            given = _first(others, name, term, "fixed", default=normal(0.0, 2.5, autoscale=True))
             coefficients[name] = _adjust(given, sd_y / spread, name, real=True)
     sigma = _adjust(chosen.get("sigma", exponential(1.0, autoscale=True)), sd_y, "sigma", real=False)
-    every = chosen.get("covariance", decov())
-    covariance = {b.label: _covariance(chosen.get(b.label, every), b, sd_y) for b in design.blocks}
+    covariance = {}
+    for block in design.blocks:
+        given = _first(covariances, block.label, block.group, "covariance", default=decov())
+        covariance[block.label] = _covariance(given, block, sd_y)
     return Priors(intercept, coefficients, sigma, covariance)
+
+
+def _by_kind(chosen: Mapping[str, Any], design: Design) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split overrides into those of covariances and the others, where one name could mean both."""
+    groups = {name for b in design.blocks for name in (b.label, b.group)}
+    both = groups & {*design.coefficients, *_terms(design)}
+    matrix = {n: p for n, p in chosen.items() if n not in both or isinstance(p, Decov | Lkj)}
+    other = {n: p for n, p in chosen.items() if n not in both or not isinstance(p, Decov | Lkj)}
+    return matrix, other
 
 
 def _terms(design: Design) -> list[str]:
@@ -276,7 +291,14 @@ def _column_sd(X: np.ndarray) -> np.ndarray:
 
 def _check_names(chosen: Mapping[str, Any], design: Design, slopes: list[str]) -> None:
     intercept = ["(Intercept)", "Intercept"] if "(Intercept)" in design.coefficients else []
-    known = [*slopes, *intercept[:1], "fixed", "sigma", "covariance", *(b.label for b in design.blocks)]
+    known = [
+        *slopes,
+        *intercept[:1],
+        "fixed",
+        "sigma",
+        "covariance",
+        *(n for b in design.blocks for n in (b.label, b.group)),
+    ]
     for name in chosen:
         if name not in known and name not in intercept and name not in _terms(design):
             hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."

@@ -19,6 +19,7 @@ from bayesmlm.errors import (
 )
 from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.priors import Priors, implied
+from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import (
     PrintedVarCorr,
     Report,
@@ -31,7 +32,7 @@ from bayesmlm.report import (
 from bayesmlm.shrinkage import (
     caterpillar_table,
     check_levels,
-    find_block,
+    one_factor,
     pooling_lines,
     pooling_points,
     shrinkage_table,
@@ -124,6 +125,7 @@ class Fit:
     seconds: float
     sampler: str
     _built: BambiModel
+    _reml: LmerEstimate | None
 
     @property
     def model(self) -> bambi.Model:
@@ -169,12 +171,13 @@ class Fit:
         return printed_varcorr(posterior_varcorr(self.posterior, point))
 
     def ranef(self, sd: bool = False) -> dict[str, pd.DataFrame]:
-        """Posterior medians of the group effects by block: levels x columns; `sd` adds standard deviations."""
+        """Posterior medians of the group effects by grouping factor: levels x columns; `sd` adds sds."""
         return ranef_frames(self.posterior, sd)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Fixed plus group effects (posterior medians) by grouping factor: levels x coefficients."""
-        return coef_frames(self.fixef(), self.ranef(), {b.label: b.group for b in self.design.blocks})
+        groups = {name: b.group for b in self.design.blocks for name in (b.label, b.group)}
+        return coef_frames(self.fixef(), self.ranef(), groups)
 
     def icc(self) -> pd.DataFrame:
         """Posterior of each block's intraclass correlation: Median and MAD_SD, by block label."""
@@ -230,6 +233,8 @@ class Fit:
 
     def reference(self, reml: bool = True) -> ReferenceFit:
         """The reference fit of the same model to the same rows, by REML or ML; fitted once."""
+        if reml and self._reml is not None:
+            return ReferenceFit(self.design, self._reml)
         if reml not in self._references:
             self._references[reml] = reference_fit(self.design, reml)
         return self._references[reml]
@@ -246,9 +251,9 @@ class Fit:
         Parameters
         ----------
         group
-            Block label; the block with most levels if None.
+            Grouping factor; the one with most levels if None.
         column
-            One of the block's columns; intercept and slope together if None.
+            One of its effects; intercept and slope together if None.
         ax, style
             Passed to `bayesmlm.plots.plot_shrinkage`.
         """
@@ -267,7 +272,7 @@ class Fit:
         levels
             Which levels; eight of spread sizes if None.
         group
-            Block label; the block with most levels if None.
+            Grouping factor; the one with most levels if None.
         style
             Passed to `bayesmlm.plots.plot_pooling_panels`.
         """
@@ -276,7 +281,7 @@ class Fit:
         chosen = (
             spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
         )
-        block = find_block(self.design, group)
+        (block,) = one_factor(self.design, group).blocks
         factor = two_level_ticks(self.design, group)
         words = {
             "x_label": slope_column(self.design, block) if factor is None else factor[0],
@@ -299,8 +304,8 @@ class Fit:
         """Draw posterior group effects with intervals beside the BLUPs of the reference fit (REML if None)."""
         from bayesmlm.plots import plot_caterpillar
 
-        label = find_block(self.design, group).label
-        table = caterpillar_table(self.posterior, (ref or self.reference()).estimate, label, prob)
+        chosen = self.reference() if ref is None else _same_model(self, ref)
+        table = caterpillar_table(self.design, self.posterior, chosen.ranef(), group, prob)
         return plot_caterpillar(table, column=column, ax=ax, conf_level=prob, **style)
 
     def report(self, digits: int = 1) -> Report:
@@ -336,11 +341,19 @@ def compare(fit: Fit, ref: ReferenceFit, prob: float = 0.9) -> Compared:
     DataError
         If the two are not fits of one model to the same rows.
     """
+    _same_model(fit, ref)
+    comparison = compare_fits(fit.posterior, ref.estimate, fit.design, prob)
+    status = ref.status if ref.is_singular() or not ref.estimate.converged else ""
+    return Compared(comparison, comparison_report(comparison, fit.formula, status))
+
+
+def _same_model(fit: Fit, ref: ReferenceFit) -> ReferenceFit:
+    if not isinstance(fit, Fit) or not isinstance(ref, ReferenceFit):
+        kinds = f"{type(fit).__name__} and {type(ref).__name__}"
+        raise DataError(f"compare() takes a fit of bm.fit and one of bm.lmer, in this order, not {kinds}")
     if not same_model(fit.design, ref.design):
         raise DataError(
             f"the fits are of different models or rows: {fit.formula} ({fit.nobs} rows) and {ref.formula} "
             f"({ref.nobs} rows); fit.compare() makes the reference fit that belongs to a fit"
         )
-    comparison = compare_fits(fit.posterior, ref.estimate, fit.design, prob)
-    status = ref.status if ref.is_singular() or not ref.estimate.converged else ""
-    return Compared(comparison, comparison_report(comparison, fit.formula, status))
+    return ref

@@ -46,11 +46,17 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("chains", 1), ("draws", 4), ("tune", 1)):
+        for name, least in (("chains", 1), ("draws", 4), ("tune", 1), ("seed", 0), ("cores", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
+            if name == "cores" and value is None:
+                continue
+            if (
+                not isinstance(value, int | np.integer)
+                or isinstance(value, bool)
+                or not least <= value < 2**63
+            ):
                 raise SamplingError(f"{name} = {value!r}: give a whole number of at least {least}")
-        if not 0 < self.target_accept < 1:
+        if not isinstance(self.target_accept, float) or not 0 < self.target_accept < 1:
             raise SamplingError(f"target_accept = {self.target_accept!r}: give a number between 0 and 1")
 
 
@@ -97,7 +103,7 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
             chains=int(settings.chains),
             draws=int(settings.draws),
             tune=int(settings.tune),
-            cores=settings.cores,
+            cores=None if settings.cores is None else int(settings.cores),
             seed=int(settings.seed),
             progress_bar=settings.progress,
             save_warmup=False,

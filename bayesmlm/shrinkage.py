@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,28 +13,67 @@ from bayesmlm.design import Block, Design
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import complete_pooling, no_pooling
-from bayesmlm.tables import check_probability, coef_draws
+from bayesmlm.tables import check_probability
 
 
-def find_block(design: Design, label: str | None) -> Block:
-    """Return a block by label; the first one, with most levels, if `label` is None.
+def one_factor(design: Design, group: str | None) -> Design:
+    """Return the design with one grouping factor only, all its blocks side by side in one.
+
+    Parameters
+    ----------
+    design
+        The whole design.
+    group
+        A grouping factor; the first one, with most levels, if None.
 
     Raises
     ------
     DataError
-        If there is no block of that label.
+        If the model has no such grouping factor.
     """
-    labels = [b.label for b in design.blocks]
-    if label is not None and label not in labels:
-        hint = did_you_mean(label, labels) or f" It has: {', '.join(labels)}."
-        raise DataError(f"the model has no block {label!r}.{hint}")
-    return design.blocks[0 if label is None else labels.index(label)]
+    groups = list(design.ngroups)
+    if group is not None and group not in groups:
+        hint = did_you_mean(group, groups) or f" It has: {', '.join(groups)}."
+        raise DataError(f"the model has no grouping factor {group!r}.{hint}")
+    mine = [b for b in design.blocks if b.group == (groups[0] if group is None else group)]
+    columns: dict[str, np.ndarray] = {}
+    for block in mine:
+        columns |= dict(zip(block.columns, block.Z.T, strict=True))
+    merged = replace(
+        mine[0],
+        label=mine[0].group,
+        columns=tuple(columns),
+        Z=np.column_stack(list(columns.values())),
+        assign=(),
+    )
+    return replace(design, blocks=(merged,))
+
+
+def effect_draws(posterior: Posterior, block: Block) -> np.ndarray:
+    """Draws of a factor's effects, all its blocks added up: (chain x draw, level, column)."""
+    out = np.zeros((posterior.n_draws, len(block.levels), len(block.columns)))
+    for draws in posterior.blocks:
+        if draws.group == block.group:
+            b = draws.b.values.reshape(posterior.n_draws, *draws.b.shape[2:])
+            for j, column in enumerate(draws.columns):
+                out[..., block.columns.index(column)] += b[..., j]
+    return out
+
+
+def coef_draws(posterior: Posterior, block: Block) -> np.ndarray:
+    """Draws of a factor's total coefficients, fixed plus group effects: (chain x draw, level, column)."""
+    out = effect_draws(posterior, block)
+    fixed = posterior.fixef["coefficient"].values.tolist()
+    draws = posterior.fixef.values.reshape(posterior.n_draws, len(fixed))
+    for j, column in enumerate(block.columns):
+        if column in fixed:
+            out[..., j] += draws[:, fixed.index(column), None]
+    return out
 
 
 def shrinkage_table(
-    design: Design, posterior: Posterior, label: str | None = None, prob: float = 0.9
+    design: Design, posterior: Posterior, group: str | None = None, prob: float = 0.9
 ) -> pd.DataFrame:
     """Compare each level's own least-squares coefficients with its partially pooled ones.
 
@@ -41,8 +81,8 @@ def shrinkage_table(
     ----------
     design, posterior
         The model and its draws.
-    label
-        Block label; None is the first block.
+    group
+        Grouping factor; None is the one with most levels.
     prob
         Probability of the posterior interval.
 
@@ -53,12 +93,13 @@ def shrinkage_table(
         rows of the level do not determine it), partial (posterior median of fixed plus group effect),
         conf_low, conf_high, complete (least squares without groups; NaN for a column without fixed effect).
     """
-    block = find_block(design, label)
     prob = check_probability(prob, "prob")
-    alone, pooled = no_pooling(design, block.label), complete_pooling(design)
+    single = one_factor(design, group)
+    (block,) = single.blocks
+    alone, pooled = no_pooling(single, block.label), complete_pooling(design)
     together = dict(zip(pooled.coefficients, pooled.estimate, strict=True))
-    draws = coef_draws(posterior, block.label).stack(sample=SAMPLE, create_index=False)
-    low, middle, high = np.quantile(draws.values, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=-1)
+    ends = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
+    low, middle, high = np.quantile(coef_draws(posterior, block), ends, axis=0)
     levels, p = len(block.levels), len(block.columns)
     return pd.DataFrame(
         {
@@ -77,23 +118,38 @@ def shrinkage_table(
 
 
 def caterpillar_table(
-    posterior: Posterior, estimate: LmerEstimate | None, label: str, prob: float = 0.9
+    design: Design,
+    posterior: Posterior,
+    blups: Mapping[str, pd.DataFrame],
+    group: str | None = None,
+    prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Tabulate the group effects of a block beside the reference fit's BLUPs.
+    """Tabulate the effects of a grouping factor beside the reference fit's BLUPs.
+
+    Parameters
+    ----------
+    design, posterior
+        The model and its draws.
+    blups
+        Conditional modes by grouping factor, levels x columns.
+    group
+        Grouping factor; None is the one with most levels.
+    prob
+        Probability of the posterior interval.
 
     Returns
     -------
     DataFrame
         One row per level and column: group, level, term, estimate (posterior median), conf_low,
-        conf_high, reference (BLUP, NaN without a reference fit).
+        conf_high, reference (BLUP; NaN where the reference fit has no such level or column).
     """
     prob = check_probability(prob, "prob")
-    block = posterior.block(label)
-    draws = block.b.stack(sample=SAMPLE, create_index=False).values
-    low, middle, high = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=-1)
-    blups = np.full(middle.shape, np.nan)
-    if estimate is not None:
-        blups = next(r.mode for r in estimate.ranef if r.label == label)
+    (block,) = one_factor(design, group).blocks
+    ends = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
+    low, middle, high = np.quantile(effect_draws(posterior, block), ends, axis=0)
+    theirs = blups.get(block.group, pd.DataFrame()).reindex(
+        index=list(block.levels), columns=list(block.columns)
+    )
     levels, p = middle.shape
     return pd.DataFrame(
         {
@@ -103,7 +159,7 @@ def caterpillar_table(
             "estimate": middle.ravel(),
             "conf_low": low.ravel(),
             "conf_high": high.ravel(),
-            "reference": blups.ravel(),
+            "reference": theirs.to_numpy(dtype=float).ravel(),
         }
     )
 
@@ -134,7 +190,7 @@ def slope_column(design: Design, block: Block) -> str:
     return fixed[0]
 
 
-def pooling_lines(design: Design, posterior: Posterior, label: str | None = None) -> pd.DataFrame:
+def pooling_lines(design: Design, posterior: Posterior, group: str | None = None) -> pd.DataFrame:
     """Lines of the response on one predictor, per level, under complete, no and partial pooling.
 
     Other fixed predictors are held at their means.
@@ -145,14 +201,15 @@ def pooling_lines(design: Design, posterior: Posterior, label: str | None = None
         level, pooling ("complete", "no", "partial"), intercept, slope; NaN where a level's rows do not
         determine its line.
     """
-    block = find_block(design, label)
+    single = one_factor(design, group)
+    (block,) = single.blocks
     slope = slope_column(design, block)
     means = dict(zip(design.coefficients, design.X.mean(axis=0), strict=True))
-    alone, pooled = no_pooling(design, block.label), complete_pooling(design)
+    alone, pooled = no_pooling(single, block.label), complete_pooling(design)
     complete = _line(dict(zip(pooled.coefficients, pooled.estimate, strict=True)), means, slope)
     fixed = posterior.fixef.median(SAMPLE)
     together = dict(zip(design.coefficients, fixed.values, strict=True))
-    partial = coef_draws(posterior, block.label).median(SAMPLE).values
+    partial = np.median(coef_draws(posterior, block), axis=0)
     common = dict(zip(alone.common.coefficients, alone.common.estimate, strict=True))
     rows = []
     for j, level in enumerate(block.levels):
@@ -170,9 +227,9 @@ def _line(coefficients: dict[str, float], means: dict[str, float], slope: str) -
     return coefficients.get("(Intercept)", 0.0) + rest, coefficients.get(slope, np.nan)
 
 
-def pooling_points(design: Design, label: str | None = None) -> pd.DataFrame:
+def pooling_points(design: Design, group: str | None = None) -> pd.DataFrame:
     """The data behind `pooling_lines`: level, x, y."""
-    block = find_block(design, label)
+    block = one_factor(design, group).blocks[0]
     slope = slope_column(design, block)
     varies = slope in block.columns
     x = block.Z[:, block.columns.index(slope)] if varies else design.X[:, design.coefficients.index(slope)]
@@ -180,10 +237,10 @@ def pooling_points(design: Design, label: str | None = None) -> pd.DataFrame:
 
 
 def two_level_ticks(
-    design: Design, label: str | None = None
+    design: Design, group: str | None = None
 ) -> tuple[str, tuple[list[float], list[str]]] | None:
     """Name and ticks of a two-level factor whose indicator is the predictor: ("female", ([0, 1], ["M", "F"]))."""
-    slope = slope_column(design, find_block(design, label))
+    slope = slope_column(design, one_factor(design, group).blocks[0])
     evaluator = Evaluator(design.frame, design.formula.text)
     for term in design.formula.fixed.terms:
         value = evaluator.value(term.factors[0])
@@ -192,18 +249,18 @@ def two_level_ticks(
     return None
 
 
-def spread_levels(design: Design, label: str | None = None, count: int = 8) -> list[str]:
+def spread_levels(design: Design, group: str | None = None, count: int = 8) -> list[str]:
     """Choose levels of evenly spread sizes, smallest to largest, as the tutorial's panels do."""
-    block = find_block(design, label)
+    block = one_factor(design, group).blocks[0]
     sizes = np.bincount(block.index, minlength=len(block.levels))
     order = np.argsort(sizes, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
     return [block.levels[i] for i in chosen]
 
 
-def check_levels(design: Design, label: str | None, levels: Iterable[str]) -> list[str]:
+def check_levels(design: Design, group: str | None, levels: Iterable[str]) -> list[str]:
     """Return the levels asked for as text, or raise a DataError that names an unknown one."""
-    block = find_block(design, label)
+    block = one_factor(design, group).blocks[0]
     chosen = [str(level) for level in levels]
     for level in chosen:
         if level not in block.levels:

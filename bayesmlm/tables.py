@@ -34,9 +34,14 @@ def check_probability(prob: Any, name: str) -> float:
     return float(prob)
 
 
+def flat(draws: xr.DataArray) -> np.ndarray:
+    """Return (chain, draw, parameter) draws as (chain x draw, parameter)."""
+    return draws.values.reshape(draws.shape[0] * draws.shape[1], draws.shape[2])
+
+
 def point_frame(draws: xr.DataArray) -> pd.DataFrame:
     """Return Median and MAD_SD of (chain, draw, parameter) draws, indexed by parameter."""
-    values = draws.values.reshape(-1, draws.shape[-1])
+    values = flat(draws)
     names = draws[draws.dims[-1]].values.tolist()
     return pd.DataFrame({"Median": np.median(values, axis=0), "MAD_SD": mad_sd(values)}, index=names)
 
@@ -97,7 +102,10 @@ def select_parameters(
         "varying": [n for n in names if n.startswith("b[")],
     }
     chosen: list[str] = []
-    for par in [pars] if isinstance(pars, str) else pars:
+    asked = [pars] if isinstance(pars, str) else list(pars)
+    if not asked:
+        raise BayesMLMError("pars is empty: name parameters, or leave it out for all")
+    for par in asked:
         if par not in shorthands and par not in names:
             raise BayesMLMError(f"no parameter {par!r}.{did_you_mean(par, [*names, *shorthands])}")
         chosen += shorthands.get(par, [par])
@@ -107,7 +115,7 @@ def select_parameters(
 def summary_frame(
     posterior: Posterior,
     pars: str | Iterable[str] | None = None,
-    probs: Iterable[float] = (0.1, 0.5, 0.9),
+    probs: float | Iterable[float] = (0.1, 0.5, 0.9),
 ) -> pd.DataFrame:
     """Return rstanarm's ``summary`` as a frame.
 
@@ -116,9 +124,10 @@ def summary_frame(
     DataFrame
         Index parameter; columns mean, mcse, sd, one per probability (``"10%"``), n_eff (bulk), Rhat.
     """
-    levels = [check_probability(p, "probs") for p in probs]
+    asked = [probs] if isinstance(probs, int | float) else probs
+    levels = [check_probability(p, "probs") for p in asked]
     draws = select_parameters(parameter_draws(posterior), posterior, pars)
-    values = draws.values.reshape(-1, draws.shape[-1])
+    values = flat(draws)
     convergence = convergence_frame(draws)
     frame = pd.DataFrame(
         {"mean": values.mean(axis=0), "mcse": convergence["mcse"].to_numpy()}, convergence.index
@@ -137,7 +146,7 @@ def interval_frame(
     draws = parameter_draws(posterior).drop_sel(parameter=["mean_PPD", "log-posterior"])
     draws = select_parameters(draws, posterior, pars)
     ends = [(1 - prob) / 2, (1 + prob) / 2]
-    values = np.quantile(draws.values.reshape(-1, draws.shape[-1]), ends, axis=0).T
+    values = np.quantile(flat(draws), ends, axis=0).T
     return pd.DataFrame(values, draws["parameter"].values.tolist(), [f"{100 * e:g}%" for e in ends])
 
 
@@ -149,6 +158,8 @@ def check_effects(effects: str | Iterable[str] | None) -> tuple[str, ...]:
     if effects is None:
         return ("fixed", "ran_pars")
     chosen = (effects,) if isinstance(effects, str) else tuple(effects)
+    if not chosen:
+        raise BayesMLMError(f"effects is empty: choose from {', '.join(map(repr, EFFECTS))}")
     for effect in chosen:
         if effect not in EFFECTS:
             raise BayesMLMError(f"effects = {effect!r}: choose from {', '.join(map(repr, EFFECTS))}")
@@ -195,7 +206,7 @@ def _draw_rows(draws: xr.DataArray, rows: list[tuple], conf_level: float) -> pd.
     plain = xr.DataArray(
         draws.values, dims=(*SAMPLE, "parameter"), coords={"parameter": np.arange(len(rows))}
     )
-    values = plain.values.reshape(-1, len(rows))
+    values = flat(plain)
     convergence = convergence_frame(plain)
     frame = pd.DataFrame(rows, columns=COLUMNS[:4])
     frame["estimate"] = np.median(values, axis=0)
@@ -248,26 +259,35 @@ def _estimate_rows(rows: list[tuple], value: np.ndarray, se: np.ndarray, z: floa
 
 
 def ranef_frames(posterior: Posterior, sd: bool = False) -> dict[str, pd.DataFrame]:
-    """Posterior medians of the group effects (levels x columns) per block; with `sd`, columns ``sd__x`` too."""
-    frames = {}
+    """Posterior medians of the group effects by grouping factor; with `sd`, columns ``sd__x`` too."""
+    blocks = []
     for b in posterior.blocks:
-        frame = pd.DataFrame(b.b.median(SAMPLE).values, list(b.levels), list(b.columns))
-        if sd:
-            spread = b.b.std(SAMPLE, ddof=1).values
-            frame[[f"sd__{c}" for c in b.columns]] = spread
-        frames[b.label] = frame
-    return frames
+        spread = b.b.std(SAMPLE, ddof=1).values if sd else None
+        blocks.append((b, b.b.median(SAMPLE).values, spread))
+    return _effect_frames(blocks)
 
 
 def reference_ranef_frames(estimate: LmerEstimate, sd: bool = False) -> dict[str, pd.DataFrame]:
-    """Conditional modes per block (levels x columns); with `sd`, columns ``sd__x`` too."""
-    frames = {}
-    for r in estimate.ranef:
-        frame = pd.DataFrame(r.mode, list(r.levels), list(r.columns))
-        if sd:
-            frame[[f"sd__{c}" for c in r.columns]] = r.sd
-        frames[r.label] = frame
-    return frames
+    """Conditional modes by grouping factor (levels x columns); with `sd`, columns ``sd__x`` too."""
+    return _effect_frames([(r, r.mode, r.sd if sd else None) for r in estimate.ranef])
+
+
+def _effect_frames(blocks: list[tuple[Any, np.ndarray, np.ndarray | None]]) -> dict[str, pd.DataFrame]:
+    """Put the blocks of one factor side by side, as lme4's ``ranef``.
+
+    A block that shares a column with an earlier one on its factor stands by itself, under its label.
+    """
+    out: dict[str, pd.DataFrame] = {}
+    for block, values, spread in blocks:
+        frame = pd.DataFrame(values, list(block.levels), list(block.columns))
+        if spread is not None:
+            frame[[f"sd__{c}" for c in block.columns]] = spread
+        before = out.get(block.group)
+        if before is None or set(before.columns) & set(frame.columns):
+            out[block.group if before is None else block.label] = frame
+        else:
+            out[block.group] = pd.concat([before, frame], axis=1)
+    return out
 
 
 def coef_frames(
@@ -280,9 +300,9 @@ def coef_frames(
     fixef
         Fixed effects by name.
     ranef
-        Group effects by block label.
+        Group effects by grouping factor or block label.
     groups
-        Grouping factor of each block label.
+        Grouping factor of each key of `ranef`.
     """
     out: dict[str, pd.DataFrame] = {}
     for label, effects in ranef.items():
@@ -295,17 +315,6 @@ def coef_frames(
             base = out[group].get(column, 0.0)
             out[group][column] = base + effects[column]
     return out
-
-
-def coef_draws(posterior: Posterior, label: str) -> xr.DataArray:
-    """Draws of a block's total coefficients, fixed effect plus group effect: (chain, draw, level, column)."""
-    b = posterior.block(label)
-    total = b.b.copy()
-    fixed = posterior.fixef["coefficient"].values.tolist()
-    for j, column in enumerate(b.columns):
-        if column in fixed:
-            total[..., j] = total[..., j] + posterior.fixef[..., fixed.index(column)]
-    return total
 
 
 def icc_draws(posterior: Posterior) -> xr.DataArray:

@@ -208,7 +208,10 @@ WARNINGS = [
     ("score ~ one + Days", ["one is constant", "left out of the fixed effects"]),
     ("score ~ Days + I(2 * Days + 1)", ["I(2 * Days + 1) is a linear combination", "left out"]),
     ("score ~ Days + (one | school)", ["one is constant", "(1 + one | school)", "intercept"]),
-    ("score ~ Days + (1 | school) + (Days | school)", ["(1 | school) and (1 + Days | school)", "of (Intercept)", "||"]),
+    (
+        "score ~ Days + (1 | school) + (Days | school)",
+        ["(1 | school) and (1 + Days | school)", "of (Intercept)", "one block"],
+    ),
     ("score ~ log(signed) + (1 | school)", ["log(signed) is not defined in 4 rows", "dropped"]),
     ("score ~ sqrt(signed) + (1 | school)", ["sqrt(signed) is not defined in 4 rows", "dropped"]),
     ("score ~ I(log(signed) > 1) + (1 | school)", ["I(log(signed) > 1) is not defined in 4 rows", "dropped"]),

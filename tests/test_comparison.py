@@ -141,3 +141,32 @@ def test_only_fits_of_one_model_are_compared(sleep):
     assert not same_model(design, build_design("Reaction ~ Days + (Days || Subject)", data))
     assert not same_model(design, build_design("Reaction ~ Days + (Days | Subject)", data.iloc[:-10]))
     assert not same_model(design, build_design("Reaction ~ Days + (1 | Subject)", data))
+
+
+def test_offset_and_weights_make_another_model():
+    data = bm.load_dataset("sleepstudy").assign(w=2.0)
+    plain = build_design("Reaction ~ Days + (Days | Subject)", data)
+    assert not same_model(plain, build_design("Reaction ~ Days + (Days | Subject)", data, offset="w"))
+    assert not same_model(plain, build_design("Reaction ~ Days + (Days | Subject)", data, weights="w"))
+    weighted = build_design("Reaction ~ Days + (Days | Subject)", data, weights="w")
+    assert same_model(weighted, build_design("Reaction ~ Days + (Days | Subject)", data, weights="w"))
+
+
+@pytest.mark.parametrize("unit", [1e-5, 1.0, 1e5])
+def test_the_verdict_does_not_depend_on_the_unit_of_a_predictor(unit):
+    data = bm.load_dataset("sleepstudy")
+    data["x"] = data["Days"] * unit
+    design = build_design("Reaction ~ x + (x | Subject)", data)
+    estimate = fit_lmer(design)
+    assert not estimate.singular
+    frame = compare_fits(posterior_at(estimate, design), estimate, design).frame
+    assert frame["verdict"].eq("agree").all()
+
+
+def test_groups_of_a_second_block_are_counted_under_a_dotted_name():
+    data = bm.load_dataset("sleepstudy").rename(columns={"Subject": "my.subject"})
+    design = build_design("Reaction ~ Days + (Days || my.subject)", data)
+    estimate = fit_lmer(design)
+    sds = {b.label: b.sd * 3 for b in estimate.varcorr.blocks}
+    frame = compare_fits(posterior_at(estimate, design, sd=sds), estimate, design).frame
+    assert frame.loc[frame["group"] == "my.subject.1", "note"].tolist() == ["18 groups of my.subject"]

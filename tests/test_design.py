@@ -928,3 +928,26 @@ def test_memory_grows_with_rows_and_columns_but_not_with_groups():
     arrays = [design.X, design.y, *(a for b in design.blocks for a in (b.Z, b.index))]
     assert max(a.size for a in arrays) == 2 * n
     assert peak < 100e6
+
+
+def test_labels_of_blocks_avoid_names_of_factors():
+    data = pd.DataFrame({"y": np.arange(40.0) % 7, "x": np.arange(40.0) % 11, "g": list("abcd") * 10})
+    data["g.1"] = list("uvwxy") * 8
+    design = build_design("y ~ x + (1 | g) + (0 + x | g) + (1 | g.1)", data)
+    assert [(b.label, b.group) for b in design.blocks] == [("g.1", "g.1"), ("g", "g"), ("g.2", "g")]
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("y ~ f + f1 + (1 | g)", "named 'f1'"),
+        ("y ~ 1 + (1 | a:b)", "named 'x:y:z'"),
+        ("y ~ 1 + (f + f1 | g)", "'f1'"),
+    ],
+)
+def test_names_that_cannot_be_told_apart(formula, words):
+    data = pd.DataFrame({"y": np.arange(40.0) % 7, "f": list("0123") * 10, "g": list("abcde") * 8})
+    data["f1"] = np.arange(40.0) % 3
+    data["a"], data["b"] = ["x:y", "x"] * 20, ["z", "y:z"] * 20
+    with pytest.raises(DataError, match=words):
+        build_design(formula, data)

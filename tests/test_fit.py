@@ -170,7 +170,7 @@ def test_pictures_of_a_real_fit(m3, picture, tmp_path):
 
 
 def test_pictures_refuse_what_is_not_there(m3):
-    with pytest.raises(bm.DataError, match=r"no block 'scool'.*Did you mean 'school'"):
+    with pytest.raises(bm.DataError, match=r"no grouping factor 'scool'.*Did you mean 'school'"):
         m3.plot_shrinkage(group="scool")
     with pytest.raises(bm.DataError, match="no level '2252'"):
         m3.plot_pooling_panels(levels=["2252"])
@@ -244,6 +244,11 @@ def press_ctrl_c_while_sampling(monkeypatch, after):
         ({"chains": 0}, bm.SamplingError, "chains = 0"),
         ({"draws": 2.5}, bm.SamplingError, "whole number"),
         ({"target_accept": 1.2}, bm.SamplingError, "between 0 and 1"),
+        ({"target_accept": "high"}, bm.SamplingError, "between 0 and 1"),
+        ({"seed": -1}, bm.SamplingError, "seed = -1"),
+        ({"seed": 1.5}, bm.SamplingError, "seed = 1.5"),
+        ({"cores": 0}, bm.SamplingError, "cores = 0"),
+        ({"priors": [1]}, bm.PriorError, "give a dict"),
         ({"priors": {"Dayz": None}}, bm.PriorError, "Did you mean 'Days'"),
     ],
 )

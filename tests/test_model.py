@@ -248,9 +248,7 @@ def test_chains_start_at_the_reference_fit(formula, forms, covariance):
         formula, bm.load_dataset("sleepstudy") if formula.startswith("Reaction") else CLUSTERED
     )
     estimate = fit_lmer(design)
-    assert not estimate.is_singular(), (
-        "a singular fit is moved off the boundary, so it could not be met exactly"
-    )
+    assert not estimate.singular, "a singular fit is moved off the boundary, so it could not be met exactly"
     model = build_model(design, build_priors(design, {"covariance": covariance}), forms, estimate)
     graph = model.graph
     point = {rv: np.asarray(model.start[rv.name], dtype=float) for rv in graph.free_RVs}

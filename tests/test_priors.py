@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
+import bayesmlm as bm
 from bayesmlm.datasets import load_dataset
 from bayesmlm.design import Design, build_design
 from bayesmlm.priors import (
@@ -397,3 +398,23 @@ def test_implied_facts_depend_on_the_seed_only(design):
     (one,), (again,), (other,) = (implied(design, priors, 1000, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.sd_range, again.sd_range)
     assert (one.sd_range != other.sd_range).all()
+
+
+def test_a_grouping_factor_means_all_its_blocks():
+    data = bm.load_dataset("sleepstudy")
+    design = build_design("Reaction ~ Days + (Days || Subject)", data)
+    prior = bm.lkj(2, sd=bm.half_normal(7))
+    both = build_priors(design, {"Subject": prior}).covariance
+    assert [type(p).__name__ for p in both.values()] == ["Lkj", "Lkj"]
+    mixed = build_priors(design, {"Subject.1": prior}).covariance
+    assert [type(p).__name__ for p in mixed.values()] == ["Decov", "Lkj"]
+
+
+def test_the_kind_of_prior_tells_a_predictor_from_a_grouping_factor():
+    design = build_design("Reaction ~ Days + (1 | Days)", bm.load_dataset("sleepstudy"))
+    priors = build_priors(design, {"Days": bm.normal(0, 3)})
+    assert priors.coefficients["Days"].used == bm.normal(0, 3)
+    assert priors.covariance["Days"] == bm.decov()
+    priors = build_priors(design, {"Days": bm.decov(2)})
+    assert priors.coefficients["Days"].used.name == "normal"
+    assert priors.covariance["Days"] == bm.decov(2)

@@ -184,7 +184,7 @@ def test_names_and_status_are_lme4s(file, key):
     assert list(fit.coefficients) == entry["fixef"]["names"]
     assert {r.group: len(r.levels) for r in fit.ranef} == entry["ngrps"]
     assert fit.converged
-    assert fit.is_singular() is entry["singular"]
+    assert fit.singular is entry["singular"]
     assert ("singular" in fit.status) is entry["singular"]
 
 

@@ -12,7 +12,7 @@ from test_reference import frame_of
 import bayesmlm as bm
 from bayesmlm.covariance import BlockCovariance, VarCorr
 from bayesmlm.design import build_design
-from bayesmlm.report import fit_report, printed_varcorr, summary_report
+from bayesmlm.report import Grid, Report, fit_report, printed_varcorr, summary_report
 from bayesmlm.report.rformat import abbreviate, format_numbers, format_p, zapsmall
 from bayesmlm.tables import point_frame, posterior_varcorr, sigma_frame, summary_frame
 
@@ -165,6 +165,7 @@ def test_html_escapes_and_has_tables(design, posterior):
     )
     page = report._repr_html_()
     assert page.count("<table>") == 3
+    assert "<b>&" not in Report(("a <b>& c", Grid(("<b>&",), (("<b>&",),), ("<b>&",))))._repr_html_()
     assert '<th scope="row" style="text-align:left">femaleF</th>' in page
     assert '<td style="text-align:right">7.1</td>' in page
     summary = summary_report(design, summary_frame(posterior, ["beta", "sigma"]), "NUTS", 1000, 1)

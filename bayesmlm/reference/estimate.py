@@ -63,6 +63,8 @@ class LmerEstimate:
     status : str
         The sentence a user reads: converged, singular, or what went wrong.
     converged : bool
+    singular : bool
+        Whether a variance, or a combination of effects, is estimated as zero; whatever the units.
     """
 
     reml: bool
@@ -81,6 +83,7 @@ class LmerEstimate:
     n_parameters: int
     status: str
     converged: bool
+    singular: bool
 
     @property
     def nobs(self) -> int:
@@ -127,13 +130,3 @@ class LmerEstimate:
         """Residuals times sqrt(weight), over sigma."""
         root = 1.0 if self.weights is None else np.sqrt(self.weights)
         return root * self.residuals / self.sigma
-
-    def is_singular(self, tol: float = 1e-4) -> bool:
-        """Whether a variance is on its boundary: a diagonal element of Lambda below `tol` (lme4's rule)."""
-        start, singular = 0, False
-        for block in self.varcorr.blocks:
-            p = len(block.columns)
-            diagonal = start + np.cumsum([0, *range(p, 1, -1)])
-            singular |= bool(np.any(self.theta[diagonal] < tol))
-            start += p * (p + 1) // 2
-        return singular

@@ -59,6 +59,7 @@ def fit_lmer(design: Design, reml: bool = True) -> LmerEstimate:
         n_parameters=len(at.beta) + len(theta) + 1,
         status=_status(design, optimum),
         converged=optimum.converged,
+        singular=optimum.singular,
     )
 
 

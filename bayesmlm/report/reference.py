@@ -46,7 +46,7 @@ def _obs_line(design: Design) -> str:
 
 
 def _status_lines(estimate: LmerEstimate) -> list[str]:
-    return [] if estimate.converged and not estimate.is_singular() else [estimate.status]
+    return [] if estimate.converged and not estimate.singular else [estimate.status]
 
 
 def reference_report(design: Design, estimate: LmerEstimate, digits: int = 4) -> Report:

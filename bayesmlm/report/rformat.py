@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from bayesmlm.errors import BayesMLMError
+
 EPSILON = float(np.finfo(float).eps)
 
 
@@ -48,6 +50,8 @@ def _width(texts: Sequence[str]) -> int:
 
 def format_fixed(values: Iterable[float], decimals: int) -> list[str]:
     """Write numbers with a fixed number of decimals, right-justified to one width."""
+    if not isinstance(decimals, int) or decimals < 0:
+        raise BayesMLMError(f"digits = {decimals!r}: give a number of decimals, 0 or more")
     texts = [f"{v:.{decimals}f}" if math.isfinite(v) else _special(v) for v in map(float, values)]
     texts = [t.replace("-", "") if float(t) == 0 else t for t in texts]
     return [t.rjust(_width(texts)) for t in texts]
