@@ -39,7 +39,8 @@ def fit_report(
         Decimals.
     """
     levels = " ".join(f"{g} {n}," for g, n in by_size(design)).rstrip(",")
-    parts: list[str | Grid] = ["bayesmlm.fit", *_header(design), RULE, _point_grid(coefficients, digits)]
+    parts: list[str | Grid] = ["bayesmlm.fit", *_header(design), RULE]
+    parts += [_point_grid(coefficients, digits)] if len(coefficients) else ["No fixed effects"]
     if len(auxiliary):
         parts += ["", "Auxiliary parameter(s):", _point_grid(auxiliary, digits)]
     parts += ["", "Error terms:", random_effects_grid(varcorr, ("Std.Dev.",), 5, digits)]
