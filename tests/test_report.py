@@ -184,3 +184,10 @@ def test_varcorr_prints_as_lme4s_does():
         "          z           0.25     -0.25   NaN",
         " Residual             3.00",
     ]
+
+
+@pytest.mark.parametrize("name", ["gcse_pooled", "gcse_nopooled", "imm_model1", "imm_model2"])
+def test_prints_what_lm_prints(name, lme4):
+    entry = lme4[name]
+    ours = [line.rstrip() for line in str(bm.lm(entry["formula"], frame_of(entry))).split("\n")]
+    assert ours[2:] == json.loads((REFERENCE / "lm_printed.json").read_text())[name]
