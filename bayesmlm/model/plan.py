@@ -79,7 +79,7 @@ class BlockPlan:
         return f"{self.name}__column_dim", f"{self.name}__column_bis_dim"
 
 
-RELIABLE = 0.7  # between pastes' casks (0.77), which gain from centring, and sleepstudy (0.6), which diverges
+RELIABLE = 0.8  # centred, pastes' casks (0.77) diverge in a few draws; imm10's schools (0.83) gain a lot
 
 
 def choose_forms(
