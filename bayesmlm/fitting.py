@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     pass
 from bayesmlm.result import Fit
 
+LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
 SAMPLERS = ("auto", "kernel", "pymc")
 
 
@@ -139,7 +140,20 @@ def _information(
     variance = {b.label: b.sd**2 for b in estimate.varcorr.blocks}
     with np.errstate(invalid="ignore", divide="ignore"):
         share = {r.label: 1 - (r.sd**2).mean(axis=0) / variance[r.label] for r in estimate.ranef}
+    for b in estimate.varcorr.blocks:
+        # A column that the columns before it all but determine has no variation of its own to centre.
+        share[b.label] = np.where(_own_variation(b.corr) < LEAST_VARIATION, 0.0, share[b.label])
     return {label: np.nan_to_num(r) for label, r in share.items()}, variance
+
+
+def _own_variation(corr: np.ndarray) -> np.ndarray:
+    """Share of each column's variance that is left given the columns before it."""
+    known = np.nan_to_num(corr)
+    left = np.ones(len(corr))
+    for k in range(1, len(corr)):
+        before = known[:k, :k]
+        left[k] = 1 - known[k, :k] @ np.linalg.pinv(before) @ known[:k, k]
+    return left
 
 
 def _check_choices(family: Any, link: Any, weights: Any, sampler: Any) -> None:
