@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
-    from bayesmlm.frequentist import LinearFit, ReferenceFit, complete_pooling, lm, lmer, no_pooling
+    from bayesmlm.frequentist import ReferenceFit, lmer
+    from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
     from bayesmlm.priors import (
         cauchy,
         decov,
@@ -49,7 +50,8 @@ _HOMES = {
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
-    "bayesmlm.frequentist": ("LinearFit", "ReferenceFit", "complete_pooling", "lm", "lmer", "no_pooling"),
+    "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
+    "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
     "bayesmlm.priors": (
         *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
         *("lkj", "normal", "student_t"),

@@ -113,13 +113,14 @@ def _matrix_labels(node: Node, width: int) -> list[str]:
     return [str(i + 1) for i in range(width)]
 
 
-def independent_columns(X: np.ndarray) -> np.ndarray:
+def independent_columns(X: np.ndarray, length: np.ndarray | None = None) -> np.ndarray:
     """Return positions of the columns that are not linear combinations of earlier ones.
 
     A column goes if, with the kept columns before it projected out, less than 1e-7 of its length is
-    left (the rule and tolerance of R's ``lm``).
+    left (the rule and tolerance of R's ``lm``). `length` gives the lengths of columns from which
+    something has been projected out already.
     """
-    length = np.linalg.norm(X, axis=0)
+    length = np.linalg.norm(X, axis=0) if length is None else length
     keep: list[int] = []
     Q = np.empty((X.shape[0], 0))
     for j in np.flatnonzero(length > 0):

@@ -93,11 +93,6 @@ def lower_pairs(p: int) -> list[tuple[int, int]]:
     return [(i, j) for j in range(p) for i in range(j + 1, p)]
 
 
-def theta_length(p: int) -> int:
-    """Return the number of covariance parameters of a block of p columns."""
-    return p * (p + 1) // 2
-
-
 def split_theta(theta: np.ndarray, widths: Iterable[int]) -> list[np.ndarray]:
     """Cut theta into one lower-triangular Lambda (p x p) per block, in the blocks' order."""
     factors, start = [], 0

@@ -33,6 +33,8 @@ def one_factor(design: Design, group: str | None) -> Design:
         If the model has no such grouping factor.
     """
     groups = list(design.ngroups)
+    if not groups:
+        raise DataError("the formula has no random part, so there are no groups")
     if group is not None and group not in groups:
         hint = did_you_mean(group, groups) or f" It has: {', '.join(groups)}."
         raise DataError(f"the model has no grouping factor {group!r}.{hint}")

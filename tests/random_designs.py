@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayesmlm.covariance import theta_length
 from bayesmlm.design import Design, build_design
 
 N = 90
@@ -44,7 +43,7 @@ def random_design(formula: str, seed: int = 0, weighted: bool = False) -> Design
 def random_theta(design: Design, seed: int = 0) -> np.ndarray:
     """Return relative covariance parameters of the size that the columns suggest."""
     rng = np.random.default_rng(seed)
-    return 0.3 * rng.normal(size=sum(theta_length(len(b.columns)) for b in design.blocks))
+    return 0.3 * rng.normal(size=sum(len(b.columns) * (len(b.columns) + 1) // 2 for b in design.blocks))
 
 
 def dense_Z(design: Design, block: int) -> np.ndarray:

@@ -34,6 +34,7 @@ ORDER = [
     "report",
     "plots",
     "frequentist",
+    "linear",
     "result",
     "fitting",
 ]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesmlm.coding import RANK_TOLERANCE, independent_columns
 from bayesmlm.design import Block, Design
 from bayesmlm.errors import DataError, did_you_mean
 
-RANK_TOLERANCE = 1e-7  # R's lm: what is left of a column after projection, beside its length
 ESTIMABLE = 1e-6
 
 
@@ -195,7 +195,8 @@ def no_pooling(design: Design, label: str) -> NoPooling:
     y = root * (design.y if design.offset is None else design.y - design.offset)
     right = np.column_stack([root[:, None] * design.X, y])
     levels = _Levels.of(block, root[:, None] * block.Z, right)
-    shared = _independent(levels.left[:, :-1], right[:, :-1])
+    whole = np.linalg.norm(right[:, :-1], axis=0)
+    shared = independent_columns(levels.left[:, :-1], whole).tolist()
     common, residual = _common(design, levels.left, shared)
     df = design.nobs - int(levels.rank.sum()) - len(shared)
     variance = residual / df if df > 0 else np.nan
@@ -254,20 +255,6 @@ class _Levels:
             rank[j] = len(s)
             estimable[j] = np.linalg.norm(Vt.T @ Vt - np.eye(p), axis=0) < ESTIMABLE
         return cls(solution, left, unscaled, rank, estimable)
-
-
-def _independent(left: np.ndarray, columns: np.ndarray) -> list[int]:
-    """Return the columns of `left` that levels and earlier columns do not explain."""
-    kept: list[int] = []
-    basis = np.zeros((len(left), 0))
-    for i, column in enumerate(left.T):
-        rest = column - basis @ (basis.T @ column)
-        rest -= basis @ (basis.T @ rest)
-        size = np.linalg.norm(rest)
-        if size > RANK_TOLERANCE * np.linalg.norm(columns[:, i]):
-            kept.append(i)
-            basis = np.column_stack([basis, rest / size])
-    return kept
 
 
 def _common(design: Design, left: np.ndarray, shared: list[int]) -> tuple[CommonEstimate, float]:
