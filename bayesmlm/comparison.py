@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayesmlm.covariance import BlockCovariance
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, BlockDraws, Posterior
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.tables import (
     check_probability,
+    flat,
     icc_draws,
     mad_sd,
     reference_icc,
@@ -34,6 +34,7 @@ from bayesmlm.tables import (
 ZERO_SD = 1e-4  # of sigma, for a typical value of the column: lme4's tolerance for a singular fit
 EXTREME_CORRELATION = 0.999
 SMALL_SHARE = 0.1  # "small" for a standard deviation: a tenth of sigma
+VERDICT_COLUMNS = ["verdict", "probability", "typical", "grouping", "n_groups"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Comparison:
     frame : DataFrame
         One row per parameter: effect, group, term; reference, reference_se (NaN where it has none);
         median, mad_sd, conf_low, conf_high of the posterior; shift = (median - reference) / mad_sd;
-        verdict; note.
+        verdict. Behind the verdict stand, where they apply: probability, the posterior's for a value
+        near the boundary (sd x typical < 10% of sigma, or |correlation| > 0.9); typical, the root mean
+        square of the column; grouping and n_groups, the factor that informs the parameter.
     groups : DataFrame
         One row per block and column: group, term, correlation of BLUPs with posterior means, the level
         where they differ most, both values there, and that difference in posterior standard deviations.
@@ -87,13 +90,13 @@ def compare_fits(
     frame = pd.concat([frame, _icc_rows(posterior, estimate, prob)], ignore_index=True)
     frame["shift"] = (frame["median"] - frame["reference"]) / frame["mad_sd"]
     judged = [_verdict(row, posterior, estimate, design) for row in frame.to_dict("records")]
-    frame["verdict"], frame["note"] = zip(*judged, strict=True)
+    frame = pd.concat([frame, pd.DataFrame(judged, columns=VERDICT_COLUMNS)], axis=1)
     return Comparison(frame, _group_rows(posterior, estimate), "REML" if estimate.reml else "ML", prob)
 
 
 def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.DataFrame:
     reference = reference_icc(estimate.varcorr)
-    values = icc_draws(posterior).values.reshape(-1, len(reference))
+    values = flat(icc_draws(posterior))
     low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     return pd.DataFrame(
         {
@@ -110,59 +113,43 @@ def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.D
     )
 
 
-def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> tuple[str, str]:
-    boundary = _boundary_note(row, posterior, estimate, design)
-    if boundary:
-        return "boundary", boundary
-    if np.isnan(row["reference"]):
-        return "boundary", f"{_method(estimate)} leaves it undefined: a standard deviation is zero"
+def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> dict:
+    near = _near_boundary(row, posterior, estimate, design)
+    if near is not None:
+        return {"verdict": "boundary", **near}
     if row["conf_low"] <= row["reference"] <= row["conf_high"]:
-        return "agree", ""
-    return "prior-sensitive", _groups_note(row, design)
+        return {"verdict": "agree"}
+    block = next((b for b in design.blocks if b.label == row["group"]), None)
+    if block is None:  # a fixed effect or sigma: the factor with fewest levels says least about it
+        block = min(design.blocks, key=lambda b: len(b.levels))
+    return {"verdict": "prior-sensitive", "grouping": block.group, "n_groups": len(block.levels)}
 
 
-def _method(estimate: LmerEstimate) -> str:
-    return "REML" if estimate.reml else "ML"
-
-
-def _boundary_note(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> str:
+def _near_boundary(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> dict | None:
+    """What stands behind a boundary verdict, or None if the reference estimate is inside the parameter space."""
+    if np.isnan(row["reference"]) or (row["effect"] == "icc" and row["reference"] == 0):
+        return {}
     if row["effect"] != "ran_pars" or row["group"] == "Residual":
-        return _icc_boundary(row)
-    reference = next(b for b in estimate.varcorr.blocks if b.label == row["group"])
+        return None
     draws = posterior.block(str(row["group"]))
     if row["term"].startswith("sd__"):
-        return _sd_boundary(row, reference, draws, posterior, estimate, design)
+        return _near_zero(row, draws, posterior, estimate, design)
     if abs(row["reference"]) > EXTREME_CORRELATION:
-        share = _correlation_share(row["term"], draws)
-        return f"{_method(estimate)} puts it at {row['reference']:+.0f}; posterior P(|r| > 0.9) = {share:.2f}"
-    return ""
+        return {"probability": _correlation_share(row["term"], draws)}
+    return None
 
 
-def _icc_boundary(row: dict) -> str:
-    return (
-        "its standard deviation is estimated as zero"
-        if row["effect"] == "icc" and row["reference"] == 0
-        else ""
-    )
-
-
-def _sd_boundary(
-    row: dict,
-    reference: BlockCovariance,
-    draws: BlockDraws,
-    posterior: Posterior,
-    estimate: LmerEstimate,
-    design: Design,
-) -> str:
+def _near_zero(
+    row: dict, draws: BlockDraws, posterior: Posterior, estimate: LmerEstimate, design: Design
+) -> dict | None:
     column = row["term"].removeprefix("sd__")
     # What a standard deviation does to the response, whatever the unit of its column.
-    block = next(b for b in design.blocks if b.label == reference.label)
-    size = float(np.sqrt(np.mean(block.Z[:, block.columns.index(column)] ** 2)))
-    if row["reference"] * size > ZERO_SD * estimate.sigma or posterior.sigma is None:
-        return ""
-    small = float((draws.sd.sel(column=column) * size < SMALL_SHARE * posterior.sigma).mean())
-    what = "sd" if column == "(Intercept)" else f"sd x {size:.3g}, a typical {column},"
-    return f"{_method(estimate)} puts it at 0; posterior P({what} < 10% of sigma) = {small:.2f}"
+    block = next(b for b in design.blocks if b.label == row["group"])
+    typical = float(np.sqrt(np.mean(block.Z[:, block.columns.index(column)] ** 2)))
+    if row["reference"] * typical > ZERO_SD * estimate.sigma or posterior.sigma is None:
+        return None
+    small = draws.sd.sel(column=column) * typical < SMALL_SHARE * posterior.sigma
+    return {"probability": float(small.mean()), "typical": typical}
 
 
 def _correlation_share(term: str, draws: BlockDraws) -> float:
@@ -171,14 +158,6 @@ def _correlation_share(term: str, draws: BlockDraws) -> float:
             if term == f"cor__{first}.{second}":
                 return float((abs(draws.corr[..., i, j]) > 0.9).mean())
     return float("nan")
-
-
-def _groups_note(row: dict, design: Design) -> str:
-    """Name the number of groups that inform a parameter."""
-    block = next((b for b in design.blocks if b.label == row["group"]), None)
-    if block is None:
-        block = min(design.blocks, key=lambda b: len(b.levels))
-    return f"{len(block.levels)} groups of {block.group}"
 
 
 def _group_rows(posterior: Posterior, estimate: LmerEstimate) -> pd.DataFrame:

@@ -10,6 +10,12 @@ from bayesmlm.comparison import compare_fits, same_model
 from bayesmlm.design import build_design
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.report import comparison_report
+from bayesmlm.report.comparison import verdict_note
+
+
+def note(row):
+    """The sentence behind a verdict; `row` may have its term as its name."""
+    return verdict_note({"term": getattr(row, "name", None), **dict(row)}, "REML")
 
 
 def posterior_at(estimate, design, **changes):
@@ -48,7 +54,7 @@ def test_rows_and_numbers(sleep):
     sd = estimate.varcorr.blocks[0].sd[0]
     assert frame.loc[6, "reference"] == pytest.approx(sd**2 / (sd**2 + estimate.sigma**2))
     assert (frame["verdict"] == "agree").all()
-    assert (frame["note"] == "").all()
+    assert frame["probability"].isna().all()
 
 
 def test_an_estimate_outside_the_interval_is_prior_sensitive(sleep):
@@ -56,7 +62,7 @@ def test_an_estimate_outside_the_interval_is_prior_sensitive(sleep):
     moved = posterior_at(estimate, design, sd={"Subject": estimate.varcorr.blocks[0].sd * [1.5, 1.0]})
     frame = compare_fits(moved, estimate, design).frame.set_index("term")
     assert frame.loc["sd__(Intercept)", "verdict"] == "prior-sensitive"
-    assert frame.loc["sd__(Intercept)", "note"] == "18 groups of Subject"
+    assert note(frame.loc["sd__(Intercept)"]) == "18 groups of Subject"
     assert frame.loc["sd__Days", "verdict"] == "agree"
 
 
@@ -71,10 +77,9 @@ def test_a_zero_sd_is_a_boundary():
     small = float((posterior.blocks[0].sd[..., 0] < 0.1 * posterior.sigma).mean())
     assert 0 < small < 1
     assert frame.loc["sd__(Intercept)", "verdict"] == "boundary"
-    assert (
-        frame.loc["sd__(Intercept)", "note"]
-        == f"REML puts it at 0; posterior P(sd < 10% of sigma) = {small:.2f}"
-    )
+    row = frame.loc["sd__(Intercept)"]
+    assert row["probability"] == pytest.approx(small)
+    assert note(row) == f"REML puts it at 0; posterior P(sd < 10% of sigma) = {small:.2f}"
     assert frame.loc["ICC", "verdict"] == "boundary"
     assert np.isnan(comparison.groups["correlation"].item())
     text = str(comparison_report(comparison, "Yield ~ 1 + (1 | Batch)", estimate.status))
@@ -93,7 +98,8 @@ def test_a_perfect_correlation_is_a_boundary():
     row = frame[frame["term"].str.startswith("cor__")].iloc[0]
     share = float((abs(posterior.blocks[0].corr[..., 1, 0]) > 0.9).mean())
     assert row["verdict"] == "boundary"
-    assert row["note"].endswith(f"posterior P(|r| > 0.9) = {share:.2f}")
+    assert row["probability"] == pytest.approx(share)
+    assert note(row) == f"REML puts it at +1; posterior P(|r| > 0.9) = {share:.2f}"
 
 
 def test_crossed_groups_are_counted_by_their_own_factor():
@@ -101,7 +107,8 @@ def test_crossed_groups_are_counted_by_their_own_factor():
     design = build_design(formula, bm.load_dataset(data))
     estimate = fit_lmer(design)
     posterior = posterior_at(estimate, design, fixef=[30.0], sd={"plate": [2.0], "sample": [4.0]})
-    notes = compare_fits(posterior, estimate, design).frame.set_index(["group", "term"])["note"]
+    frame = compare_fits(posterior, estimate, design).frame
+    notes = {(row["group"], row["term"]): note(row) for _, row in frame.iterrows()}
     assert notes["plate", "sd__(Intercept)"] == "24 groups of plate"
     assert notes["sample", "sd__(Intercept)"] == "6 groups of sample"
 
@@ -169,4 +176,13 @@ def test_groups_of_a_second_block_are_counted_under_a_dotted_name():
     estimate = fit_lmer(design)
     sds = {b.label: b.sd * 3 for b in estimate.varcorr.blocks}
     frame = compare_fits(posterior_at(estimate, design, sd=sds), estimate, design).frame
-    assert frame.loc[frame["group"] == "my.subject.1", "note"].tolist() == ["18 groups of my.subject"]
+    (row,) = frame[frame["group"] == "my.subject.1"].to_dict("records")
+    assert note(row) == "18 groups of my.subject"
+
+
+def test_a_model_with_slopes_only_is_compared():
+    design = build_design("Reaction ~ Days + (0 + Days | Subject)", bm.load_dataset("sleepstudy"))
+    estimate = fit_lmer(design)
+    frame = compare_fits(posterior_at(estimate, design), estimate, design).frame
+    assert "ICC" not in frame["term"].tolist()
+    assert frame["verdict"].eq("agree").all()

@@ -28,8 +28,8 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
     parts.append(
         ", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts)
     )
-    noted = frame[frame["note"] != ""]
-    parts += [f"  {_row_name(row)}: {row['verdict']}; {row['note']}" for row in noted.to_dict("records")]
+    noted = frame[frame["verdict"] != "agree"].to_dict("records")
+    parts += [f"  {_row_name(r)}: {r['verdict']}; {verdict_note(r, comparison.method)}" for r in noted]
     if reference_status:
         parts += ["", reference_status]
     parts += ["", "Group effects (BLUPs beside posterior means):"]
@@ -39,6 +39,25 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
         "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval.",
     ]
     return Report(tuple(parts), frame)
+
+
+def verdict_note(row: dict, method: str) -> str:
+    """Say what stands behind the verdict of a row of `Comparison.frame`; empty where the two agree."""
+    if row["verdict"] == "agree":
+        return ""
+    if row["verdict"] == "prior-sensitive":
+        return f"{row['n_groups']:.0f} groups of {row['grouping']}"
+    if row["effect"] == "icc":
+        return "its standard deviation is estimated as zero"
+    if np.isnan(row["reference"]):
+        return f"{method} leaves it undefined: a standard deviation is zero"
+    if np.isnan(row["typical"]):
+        return (
+            f"{method} puts it at {row['reference']:+.0f}; posterior P(|r| > 0.9) = {row['probability']:.2f}"
+        )
+    column = row["term"].removeprefix("sd__")
+    what = "sd" if column == "(Intercept)" else f"sd x {row['typical']:.3g}, a typical {column},"
+    return f"{method} puts it at 0; posterior P({what} < 10% of sigma) = {row['probability']:.2f}"
 
 
 def _row_name(row: dict) -> str:
