@@ -124,13 +124,22 @@ class Fit:
     settings: Settings
     seconds: float
     sampler: str
-    _built: BambiModel
+    _built: BambiModel | None
     _reml: LmerEstimate | None
 
     @property
     def model(self) -> bambi.Model:
         """The bambi.Model, PyMC graph included; `draws` work with its methods."""
+        if self._built is None:
+            from bayesmlm.model import build_model
+
+            object.__setattr__(self, "_built", build_model(self.design, self.priors))
+        assert self._built is not None
         return self._built.model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the Bambi model out of a pickle, which could not hold it; it is built again when asked for."""
+        return {**self.__dict__, "_built": None}
 
     @property
     def formula(self) -> str:

@@ -1,5 +1,6 @@
 """`bm.fit` from formula to Fit: accessors, Bambi's and ArviZ's tools on its draws, seeds, interrupts."""
 
+import pickle
 import signal
 import threading
 import warnings
@@ -116,6 +117,14 @@ def test_reports_of_a_real_fit(m3):
         assert line in priors
     assert len(m3.summary().frame) == 2 + 146 + 1 + 3 + 2
     assert "<table>" in m3._repr_html_()
+
+
+def test_a_fit_survives_pickling(m3):
+    again = pickle.loads(pickle.dumps(m3))
+    assert str(again) == str(m3)
+    xr.testing.assert_identical(again.draws["posterior"].to_dataset(), m3.draws["posterior"].to_dataset())
+    predicted = again.model.predict(again.draws, inplace=False)
+    np.testing.assert_allclose(predicted.posterior["mu"].mean(SAMPLE), m3.fitted(), rtol=1e-10)
 
 
 def test_compare_uses_the_same_rows(m3):
