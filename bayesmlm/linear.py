@@ -98,19 +98,13 @@ class LinearFit:
 
     def tidy(self, conf_level: float = 0.95) -> pd.DataFrame:
         """One row per coefficient with broom's columns, in snake case."""
-        half = (
-            stats.t.ppf((1 + check_probability(conf_level, "conf_level")) / 2, self.estimate.df_resid)
-            * self.se()
+        level = check_probability(conf_level, "conf_level")
+        value, se = self.estimate.estimate, self.estimate.se
+        half = stats.t.ppf((1 + level) / 2, self.estimate.df_resid) * se
+        frame = pd.DataFrame({"effect": "fixed", "term": self.estimate.coefficients, "estimate": value})
+        frame = frame.assign(
+            std_error=se, conf_low=value - half, conf_high=value + half, statistic=value / se
         )
-        frame = pd.DataFrame(
-            {"effect": "fixed", "term": self.fixef().index, "estimate": self.fixef().to_numpy()}
-        )
-        frame["std_error"] = self.se().to_numpy()
-        frame["conf_low"], frame["conf_high"] = (
-            frame["estimate"] - half.values,
-            frame["estimate"] + half.values,
-        )
-        frame["statistic"] = frame["estimate"] / frame["std_error"]
         return frame.assign(df=self.estimate.df_resid, p_value=self._p_values())
 
     def _p_values(self) -> np.ndarray:

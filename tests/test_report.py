@@ -191,3 +191,14 @@ def test_prints_what_lm_prints(name, lme4):
     entry = lme4[name]
     ours = [line.rstrip() for line in str(bm.lm(entry["formula"], frame_of(entry))).split("\n")]
     assert ours[2:] == json.loads((REFERENCE / "lm_printed.json").read_text())[name]
+
+
+def test_tidy_of_a_linear_model_is_confint_of_r():
+    """R 4.2.2: confint(lm(math ~ homework))."""
+    intervals = [[42.12702680, 46.020693447], [2.80734007, 4.336372357]]
+    tidy = bm.lm("math ~ homework", bm.load_dataset("imm10")).tidy()
+    assert tidy["term"].tolist() == ["(Intercept)", "homework"]
+    np.testing.assert_allclose(tidy[["conf_low", "conf_high"]], intervals, rtol=1e-9)
+    assert tidy["df"].tolist() == [258, 258]
+    with pytest.raises(bm.BayesMLMError, match="between 0 and 1"):
+        bm.lm("math ~ homework", bm.load_dataset("imm10")).tidy(conf_level=95)
