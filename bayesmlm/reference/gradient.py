@@ -23,17 +23,35 @@ from bayesmlm.reference.levelwise import gram, multiply, sandwich
 def covariance_gradient(state: Elimination, reml: bool) -> list[np.ndarray]:
     """Return G of each block of the design, shape (p, p), in the basis of the cross products."""
     k = state.cp.n_coefficients
-    inverse = np.linalg.inv(state.reduced[:k, :k]) if reml else np.zeros((k, k))
     e = np.append(-state.gamma, 1.0)
     # m / r'V^-1 r e e' + (X'V^-1 X)^-1, so that one product serves the residual and the columns of X.
     middle = degrees(state.cp, reml) / state.pwrss * np.outer(e, e)
-    middle[:k, :k] += inverse
-    traces, scores = _marginal_sums(state)
+    if reml:
+        middle[:k, :k] += np.linalg.inv(state.reduced[:k, :k])
+    return marginal_gradient(state, middle)
+
+
+def marginal_gradient(state: Elimination, middle: np.ndarray) -> list[np.ndarray]:
+    """Return the derivative of log|V| + tr(Q [X y]'V^-1 [X y]) in Lambda Lambda', Q = `middle` held fixed.
+
+    sum_j Z_j'V^-1 Z_j - sum_j s_j Q s_j' of each block, shape (p, p), with s_j of `scores`; in Lambda the
+    derivative is 2 G Lambda.
+    """
+    traces, per_factor = _marginal_sums(state)
     found: dict[int, np.ndarray] = {}
-    for factor, trace, score in zip(state.cp.factors, traces, scores, strict=True):
+    for factor, trace, score in zip(state.cp.factors, traces, per_factor, strict=True):
         G = trace - np.tensordot(score @ middle, score, axes=([0, 2], [0, 2]))
         for block, width, stop in zip(factor.blocks, factor.widths, np.cumsum(factor.widths), strict=True):
             found[block] = G[stop - width : stop, stop - width : stop]
+    return [found[i] for i in sorted(found)]
+
+
+def scores(state: Elimination) -> list[np.ndarray]:
+    """Return s_j = Z_j'V^-1 [X y] of each block of the design, shape (J, p, k + 1), in the basis."""
+    found: dict[int, np.ndarray] = {}
+    for factor, score in zip(state.cp.factors, _marginal_sums(state)[1], strict=True):
+        for block, width, stop in zip(factor.blocks, factor.widths, np.cumsum(factor.widths), strict=True):
+            found[block] = score[:, stop - width : stop]
     return [found[i] for i in sorted(found)]
 
 
