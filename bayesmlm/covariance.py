@@ -6,7 +6,7 @@ Lambda lower triangular p x p with a non-negative diagonal, theta = vech(Lambda)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,6 +108,18 @@ def split_theta(theta: np.ndarray, widths: Iterable[int]) -> list[np.ndarray]:
 def join_theta(factors: Iterable[np.ndarray]) -> np.ndarray:
     """Inverse of `split_theta`: stack vech(Lambda) of each block, column by column."""
     return np.concatenate([lam[lower_indices(len(lam))] for lam in factors])
+
+
+def block_diag(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the dense matrix with the given square matrices along its diagonal."""
+    if len(matrices) == 1:
+        return matrices[0]
+    out = np.zeros((sum(map(len, matrices)),) * 2)
+    start = 0
+    for m in matrices:
+        out[start : start + len(m), start : start + len(m)] = m
+        start += len(m)
+    return out
 
 
 def lower_indices(p: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ The sums may be taken in another basis than the columns as given: see `Basis`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,6 @@ from scipy.linalg import solve_triangular
 from bayesmlm.design import Block, Design
 
 RANK_TOLERANCE = 1e-10
-DENSE = 200_000  # entries up to which a dense matrix is quicker than a sparse one
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class FactorSums:
         return self.n_levels * self.width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CrossProducts:
     """Every sum over rows that a Gaussian model needs.
 
@@ -106,8 +105,8 @@ class CrossProducts:
     XX, Xy, yy : ndarray (k, k), ndarray (k,), float
         X'WX, X'Wy and y'Wy.
     factors : tuple of FactorSums
-        One per grouping factor, decreasing in J p, so that the first is the one to eliminate first.
-    cross : mapping of (int, int) to csr_array, shape (J_a p_a, J_b p_b)
+        One per grouping factor, decreasing in J p.
+    cross : mapping of (int, int) to bsr_array, shape (J_a p_a, J_b p_b)
         Z_a' W Z_b for factors a < b; rows and columns run over the levels, and over the columns within a level.
     """
 
@@ -118,7 +117,7 @@ class CrossProducts:
     Xy: np.ndarray
     yy: float
     factors: tuple[FactorSums, ...]
-    cross: Mapping[tuple[int, int], sparse.csr_array]
+    cross: Mapping[tuple[int, int], sparse.bsr_array]
 
     @property
     def n_coefficients(self) -> int:
@@ -126,27 +125,9 @@ class CrossProducts:
         return len(self.Xy)
 
     @cached_property
-    def lead(self) -> sparse.csr_array | np.ndarray:
-        """Z_0' W Z_rest, shape (q_0, q_rest): the first factor against all others; dense where that is small."""
-        joined = sparse.csr_array(sparse.hstack([self.cross[0, f] for f in range(1, len(self.factors))]))
-        return joined.toarray() if np.prod(joined.shape) <= DENSE else joined
-
-    @cached_property
-    def rest(self) -> np.ndarray:
-        """Z_rest' W Z_rest, shape (q_rest, q_rest): all factors but the first."""
-        others = range(1, len(self.factors))
-        rows = [[self._pair(a, b) for b in others] for a in others]
-        return sparse.csr_array(sparse.block_array(rows)).toarray()
-
-    @cached_property
     def gram(self) -> np.ndarray:
         """[X y]' W [X y], shape (k + 1, k + 1)."""
         return np.block([[self.XX, self.Xy[:, None]], [self.Xy[None, :], np.array([[self.yy]])]])
-
-    def _pair(self, a: int, b: int) -> sparse.sparray:
-        if a == b:
-            return block_diagonal(self.factors[a].ZZ)
-        return self.cross[a, b] if a < b else self.cross[b, a].T
 
 
 def given_basis(design: Design) -> Basis:
@@ -205,13 +186,6 @@ def cross_products(design: Design, basis: Basis | None = None) -> CrossProducts:
             (a, b): _cross(sums[a], index[a], columns[a], sums[b], index[b], columns[b]) for a, b in pairs
         },
     )
-
-
-def block_diagonal(blocks: np.ndarray) -> sparse.csr_array:
-    """Return the sparse matrix with the given blocks, shape (J, p, r), along its diagonal."""
-    levels, p, r = blocks.shape
-    parts = (blocks, np.arange(levels), np.arange(levels + 1))
-    return sparse.bsr_array(parts, shape=(levels * p, levels * r)).tocsr()
 
 
 def level_sums(index: np.ndarray, left: np.ndarray, right: np.ndarray, n_levels: int) -> np.ndarray:
@@ -277,9 +251,41 @@ def _factor_sums(
 
 def _cross(
     a: FactorSums, index_a: np.ndarray, Za: np.ndarray, b: FactorSums, index_b: np.ndarray, Zb: np.ndarray
-) -> sparse.csr_array:
+) -> sparse.bsr_array:
     """Return Z_a' Z_b from the pairs of levels that occur together."""
     pairs, pair = np.unique(index_a.astype(np.int64) * b.n_levels + index_b, return_inverse=True)
     blocks = level_sums(pair, Za, Zb, len(pairs))
     starts = np.searchsorted(pairs, np.arange(a.n_levels + 1, dtype=np.int64) * b.n_levels)
-    return sparse.bsr_array((blocks, pairs % b.n_levels, starts), shape=(a.size, b.size)).tocsr()
+    return sparse.bsr_array((blocks, pairs % b.n_levels, starts), shape=(a.size, b.size))
+
+
+def with_response(cp: CrossProducts, design: Design, y: np.ndarray) -> CrossProducts:
+    """Return the sums for another response: those that hold y are made anew, in the same basis.
+
+    Parameters
+    ----------
+    cp
+        Cross products of `design`.
+    design
+        Columns, weights and offset.
+    y : ndarray, shape (n,)
+        The response that takes the place of the design's.
+    """
+    root = _root_weights(design)
+    offset = 0.0 if design.offset is None else design.offset
+    moved = root * (y - offset - design.X @ cp.basis.shift)
+    Zy: dict[int, np.ndarray] = {}
+    for i, (block, t) in enumerate(zip(design.blocks, cp.basis.z, strict=True)):
+        Z = root[:, None] * _in_basis(block.Z, t)
+        Zy[i] = level_sums(block.index, Z, moved[:, None], len(block.levels))[:, :, 0]
+    changed = replace(
+        cp,
+        Xy=_in_basis(design.X, cp.basis.x).T @ (root * moved),
+        yy=float(moved @ moved),
+        factors=tuple(replace(f, Zy=np.hstack([Zy[i] for i in f.blocks])) for f in cp.factors),
+    )
+    # what has been put together from sums without y holds for the new response too
+    for name in ("lead", "rest"):
+        if name in cp.__dict__:
+            changed.__dict__[name] = cp.__dict__[name]
+    return changed

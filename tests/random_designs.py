@@ -18,12 +18,14 @@ FORMULAS = {
     "nested": "y ~ x + (x | b / d)",
     "uncorrelated": "y ~ x + (x || a)",
     "uncorrelated and crossed": "y ~ x + (1 | a) + (1 | b) + (0 + x | a)",
+    "three levels": "y ~ x + (x | c) + (1 | s) + (x | r)",
+    "three levels and crossed": "y ~ x + z + (x | c) + (x | s) + (1 | r) + (z | b) + (1 | d)",
     "no fixed effects": "y ~ 0 + (x | a) + (1 | b)",
 }
 
 
 def random_frame(seed: int = 0) -> pd.DataFrame:
-    """Return N rows with groups a (12 levels), b (5), d (4), and columns whose means are far from 0."""
+    """Return N rows with groups a (12 levels), b (5), d (4), c (18) in s (6) in r (3), and columns far from 0."""
     rng = np.random.default_rng(seed)
     groups = {name: rng.permutation(np.arange(N) % size) for name, size in (("a", 12), ("b", 5), ("d", 4))}
     numbers = {"x": rng.normal(40, 3, N), "z": rng.normal(-2, 0.5, N)}
@@ -31,7 +33,9 @@ def random_frame(seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame({**{k: v.astype(str) for k, v in groups.items()}, **numbers})
     slope = rng.normal(0, 1, 12)[groups["a"]]
     frame["y"] = 100 + 0.5 * frame["x"] + level + slope * (frame["x"] - 40) + rng.normal(0, 2, N)
-    return frame.assign(w=rng.uniform(0.3, 3, N), o=rng.normal(0, 5, N))
+    frame = frame.assign(w=rng.uniform(0.3, 3, N), o=rng.normal(0, 5, N))
+    classes = rng.permutation(np.arange(N) % 18)
+    return frame.assign(**{name: (classes // size).astype(str) for name, size in (("c", 1), ("s", 3), ("r", 6))})
 
 
 def random_design(formula: str, seed: int = 0, weighted: bool = False) -> Design:

@@ -10,7 +10,6 @@ import pytest
 from random_designs import FORMULAS, dense_Z, random_design, random_theta
 from scipy.stats import multivariate_normal
 
-from bayesmlm import crossprod
 from bayesmlm.covariance import split_theta
 from bayesmlm.crossprod import cross_products, given_basis, orthogonal_basis
 from bayesmlm.design import Block, Design
@@ -69,20 +68,12 @@ def test_sums_equal_those_of_explicit_matrices(formula, weighted):
     for (a, b), product in cp.cross.items():
         expected = Z[a].T @ (w[:, None] * Z[b])
         np.testing.assert_allclose(product.toarray(), expected, rtol=1e-11, atol=1e-9)
-    if len(Z) > 1:
-        rest = np.hstack(Z[1:])
-        np.testing.assert_allclose(dense(cp.lead), Z[0].T @ (w[:, None] * rest), rtol=1e-11, atol=1e-9)
-        np.testing.assert_allclose(cp.rest, rest.T @ (w[:, None] * rest), rtol=1e-11, atol=1e-9)
 
 
 def factor_matrix(design, factor):
     """Return the dense matrix of a factor: the columns of its blocks side by side within each level."""
     parts = [dense_Z(design, i).reshape(design.nobs, factor.n_levels, -1) for i in factor.blocks]
     return np.concatenate(parts, axis=2).reshape(design.nobs, factor.size)
-
-
-def dense(matrix):
-    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def test_blocks_on_one_factor_share_their_sums_and_the_largest_factor_comes_first():
@@ -207,21 +198,6 @@ def test_gradient_is_the_derivative_of_the_criterion(formula, weighted, reml):
             numeric[a, b] = (sides[0] - sides[1]) / (2 * h)
         # a central difference: rounding 1e-13 * 500 / h, truncation of the order of h^2
         np.testing.assert_allclose(2 * G[i] @ lam, numeric, rtol=1e-5, atol=1e-5)
-
-
-def test_sparse_and_dense_cross_products_agree(monkeypatch):
-    design = random_design(FORMULAS["crossed slopes"], weighted=True)
-    theta = random_theta(design)
-    quick, slow = cross_products(design), cross_products(design)
-    assert isinstance(quick.lead, np.ndarray)
-    monkeypatch.setattr(crossprod, "DENSE", 0)
-    assert not isinstance(slow.lead, np.ndarray)
-    states = [eliminate(cp, basis_lambdas(cp, theta)) for cp in (quick, slow)]
-    np.testing.assert_allclose(states[0].criterion(True), states[1].criterion(True), rtol=1e-12)
-    for a, b in zip(*(covariance_gradient(s, True) for s in states), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-8)
-    for a, b in zip(*(conditional_variances(cp, theta) for cp in (quick, slow)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-8)
 
 
 def test_criterion_keeps_its_digits_when_the_response_has_a_large_mean():

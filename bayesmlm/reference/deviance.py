@@ -10,9 +10,7 @@ has the normal equations (eq. 17 and 18)
     [ L       0   ] [ L'  R_ZX ] [ u    ]   [ Lambda'Z'W y ]
     [ R_ZX'  R_X' ] [ 0   R_X  ] [ beta ] = [ X'W y        ].
 
-Elimination goes from left to right. The first factor is block-diagonal, p x p per level, and goes by batched
-Cholesky; the others follow as one dense Schur complement of order q_rest; the fixed effects come last. The cost does
-not depend on the number of rows. An evaluation is O(J p^2 (p + k)) for one factor, plus O(q_rest^3) for the others.
+`bayesmlm.kernels` eliminates u from cross products alone, so that the cost does not depend on the number of rows.
 
 Lambda is block-diagonal and not stored: `lambdas` holds one p x p matrix per block of the design, in the basis of
 the cross products. It need not be triangular: the criterion depends on Lambda Lambda' alone.
@@ -23,40 +21,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from bayesmlm.covariance import split_theta
 from bayesmlm.crossprod import CrossProducts
-from bayesmlm.reference.levelwise import block_diag, gram, multiply, per_level
+from bayesmlm.kernels.gaussian import Eliminated, gaussian_kernel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Elimination:
     """The normal equations at one Lambda with u eliminated, in the basis of the cross products.
 
-    V = W^-1 + Z Lambda Lambda'Z' is the covariance of y over sigma^2, and V_0 is that of the first factor alone.
+    V = W^-1 + Z Lambda Lambda'Z' is the covariance of y over sigma^2.
 
     Attributes
     ----------
     cp : CrossProducts
-    factors : tuple of ndarray, shape (p, p)
-        Lambda of each factor.
-    inverse : ndarray, shape (J, p, p)
-        L_j^-1 of the first factor, where L_j L_j' = Lambda'A_j Lambda + I and A_j = Z_j'WZ_j.
-    half : ndarray, shape (J, p, p)
-        H_j = L_j^-1 Lambda', so that H_j'H_j = P_j = Lambda (Lambda'A_j Lambda + I)^-1 Lambda'.
-    lead : ndarray, shape (q_0, k + 1)
-        H_j Z_j'W[X y] of the first factor.
-    cross : ndarray or csr_array, shape (q_0, q_rest)
-        H_j Z_j'W Z_rest; no columns if there is one factor.
-    schur : ndarray, shape (q_rest, q_rest)
-        Lower Cholesky factor of I + Lambda'N Lambda, N = Z_rest'V_0^-1 Z_rest.
-    rest : ndarray, shape (q_rest, k + 1)
-        What `lead` is, for the other factors.
-    logdet_L : float
-        log|L|^2 = log|Lambda'Z'WZ Lambda + I|.
-    reduced : ndarray, shape (k + 1, k + 1)
-        [X y]'V^-1 [X y].
+    lambdas : list of ndarray, shape (p, p)
+        Lambda of each block of the design.
+    eliminated : Eliminated
+        What the kernel found.
     gamma : ndarray, shape (k,)
         Generalised least-squares coefficients.
     pwrss : float
@@ -64,17 +47,25 @@ class Elimination:
     """
 
     cp: CrossProducts
-    factors: tuple[np.ndarray, ...]
-    inverse: np.ndarray
-    half: np.ndarray
-    lead: np.ndarray
-    cross: np.ndarray | csr_array
-    schur: np.ndarray
-    rest: np.ndarray
-    logdet_L: float
-    reduced: np.ndarray
+    lambdas: list[np.ndarray]
+    eliminated: Eliminated
     gamma: np.ndarray
     pwrss: float
+
+    @property
+    def logdet_L(self) -> float:
+        """log|L|^2 = log|Lambda'Z'WZ Lambda + I|."""
+        return self.eliminated.logdet
+
+    @property
+    def reduced(self) -> np.ndarray:
+        """[X y]'V^-1 [X y], shape (k + 1, k + 1)."""
+        return self.eliminated.S
+
+    @property
+    def contrast(self) -> np.ndarray:
+        """(-gamma, 1): [X y] times it are the residuals of the fixed part."""
+        return np.append(-self.gamma, 1.0)
 
     @property
     def logdet_RX(self) -> float:
@@ -106,8 +97,8 @@ class Profile:
     beta : ndarray, shape (k,)
     unscaled_vcov : ndarray, shape (k, k)
         (R_X'R_X)^-1; times sigma^2 it is the covariance of beta (eq. 54).
-    u, b : tuple of ndarray, shape (J, p)
-        Spherical effects and group effects b = Lambda u, by block of the design.
+    b : tuple of ndarray, shape (J, p)
+        Conditional modes of the group effects, by block of the design.
     """
 
     criterion: float
@@ -117,13 +108,18 @@ class Profile:
     sigma: float
     beta: np.ndarray
     unscaled_vcov: np.ndarray
-    u: tuple[np.ndarray, ...]
     b: tuple[np.ndarray, ...]
 
 
 def degrees(cp: CrossProducts, reml: bool) -> int:
     """Return the divisor of pwrss: n, or n - k for REML."""
     return cp.n - cp.n_coefficients if reml else cp.n
+
+
+def criterion_constant(cp: CrossProducts, reml: bool) -> float:
+    """Return what the criterion adds to -2 times the kernel's log-density."""
+    jacobian = 2.0 * float(np.log(np.abs(np.diag(cp.basis.x))).sum()) if reml else 0.0
+    return degrees(cp, reml) * float(np.log(2.0 * np.pi)) + jacobian - cp.log_weights
 
 
 def basis_lambdas(cp: CrossProducts, theta: np.ndarray) -> list[np.ndarray]:
@@ -134,46 +130,10 @@ def basis_lambdas(cp: CrossProducts, theta: np.ndarray) -> list[np.ndarray]:
 
 def eliminate(cp: CrossProducts, lambdas: list[np.ndarray]) -> Elimination:
     """Eliminate the group effects at one Lambda, given per block in the basis of the cross products."""
-    factors = tuple(block_diag([lambdas[i] for i in f.blocks]) for f in cp.factors)
-    first, lam = cp.factors[0], factors[0]
-    L = np.linalg.cholesky(lam.T @ first.ZZ @ lam + np.eye(first.width))
-    inverse = np.linalg.inv(L)
-    half = inverse @ lam.T
-    lead = (half @ first.ZXy).reshape(first.size, -1)
-    logdet = 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum()
-    cross, schur, rest = _eliminate_rest(cp, factors, half, lead)
-    logdet += 2.0 * np.log(np.diag(schur)).sum()
-    reduced = cp.gram - lead.T @ lead - rest.T @ rest
-    k = cp.n_coefficients
-    gamma = np.linalg.solve(reduced[:k, :k], reduced[:k, k])
-    pwrss = float(reduced[k, k] - reduced[:k, k] @ gamma)
-    return Elimination(
-        cp, factors, inverse, half, lead, cross, schur, rest, float(logdet), reduced, gamma, pwrss
-    )
-
-
-def _eliminate_rest(
-    cp: CrossProducts, factors: tuple[np.ndarray, ...], half: np.ndarray, lead: np.ndarray
-) -> tuple[np.ndarray | csr_array, np.ndarray, np.ndarray]:
-    """Return `cross`, `schur` and `rest` of `Elimination`: the Schur complement of the other factors."""
-    if len(cp.factors) == 1:
-        return np.zeros((len(lead), 0)), np.zeros((0, 0)), np.zeros((0, lead.shape[1]))
-    cross = multiply(half, cp.lead)
-    one_side = lambda_transpose(cp, factors, cp.rest - gram(cross))
-    inner = lambda_transpose(cp, factors, one_side.T)
-    schur = np.linalg.cholesky(inner + np.eye(len(inner)))
-    right = lambda_transpose(cp, factors, stack_rest(cp) - cross.T @ lead)
-    return cross, schur, np.linalg.solve(schur, right)
-
-
-def stack_rest(cp: CrossProducts) -> np.ndarray:
-    """Return Z_rest'W[X y], shape (q_rest, k + 1)."""
-    return np.vstack([f.ZXy.reshape(f.size, -1) for f in cp.factors[1:]])
-
-
-def lambda_transpose(cp: CrossProducts, factors: tuple[np.ndarray, ...], right: np.ndarray) -> np.ndarray:
-    """Return Lambda'right for the rows of all factors but the first."""
-    return per_level([lam.T for lam in factors[1:]], [f.n_levels for f in cp.factors[1:]], right)
+    eliminated, k = gaussian_kernel(cp).eliminate(lambdas), cp.n_coefficients
+    S = eliminated.S
+    gamma = np.linalg.solve(S[:k, :k], S[:k, k])
+    return Elimination(cp, lambdas, eliminated, gamma, float(S[k, k] - S[:k, k] @ gamma))
 
 
 def criterion(cp: CrossProducts, theta: np.ndarray, reml: bool) -> float:
@@ -187,8 +147,8 @@ def profile(cp: CrossProducts, theta: np.ndarray, reml: bool) -> Profile:
     k, basis = cp.n_coefficients, cp.basis
     inverse = np.linalg.inv(basis.x)
     vcov = inverse @ np.linalg.solve(state.reduced[:k, :k], inverse.T)
-    u = _by_block(cp, _spherical(state))
     lambdas = split_theta(np.asarray(theta, float), map(len, basis.z))
+    found = gaussian_kernel(cp).backward(state.eliminated, np.zeros((k + 1, k + 1)))
     return Profile(
         criterion=state.criterion(reml),
         logdet_L=state.logdet_L,
@@ -197,27 +157,13 @@ def profile(cp: CrossProducts, theta: np.ndarray, reml: bool) -> Profile:
         sigma=float(np.sqrt(state.pwrss / degrees(cp, reml))),
         beta=basis.shift + inverse @ state.gamma,
         unscaled_vcov=vcov,
-        u=u,
-        b=tuple(v @ lam.T for v, lam in zip(u, lambdas, strict=True)),
+        b=tuple(
+            in_given_columns(b @ state.contrast, t, lam)
+            for b, t, lam in zip(found.B, basis.z, lambdas, strict=True)
+        ),
     )
 
 
-def _spherical(state: Elimination) -> list[np.ndarray]:
-    """Return u of each factor, shape (J, p), by back-substitution (eq. 52)."""
-    cp, first = state.cp, state.cp.factors[0]
-    e = np.append(-state.gamma, 1.0)
-    u_rest = np.linalg.solve(state.schur.T, state.rest @ e)
-    b_rest = per_level(list(state.factors[1:]), [f.n_levels for f in cp.factors[1:]], u_rest[:, None])[:, 0]
-    lead = (state.lead @ e - state.cross @ b_rest).reshape(first.n_levels, first.width)
-    u = [np.einsum("jab,ja->jb", state.inverse, lead)]
-    pieces = np.split(u_rest, np.cumsum([f.size for f in cp.factors[1:]])[:-1])
-    return u + [v.reshape(f.n_levels, f.width) for v, f in zip(pieces, cp.factors[1:], strict=False)]
-
-
-def _by_block(cp: CrossProducts, per_factor: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Cut (J, p) arrays per factor into one per block, in the design's order."""
-    found: dict[int, np.ndarray] = {}
-    for factor, values in zip(cp.factors, per_factor, strict=True):
-        parts = np.split(values, np.cumsum(factor.widths)[:-1], axis=1)
-        found |= dict(zip(factor.blocks, parts, strict=True))
-    return tuple(found[i] for i in sorted(found))
+def in_given_columns(effects: np.ndarray, t: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Return T^-1 b of group effects (J, p) in the basis; exactly 0 for columns without variance."""
+    return np.linalg.solve(t, effects.T).T * np.any(lam != 0, axis=1)

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesmlm.reference.deviance import Elimination, degrees, lambda_transpose, stack_rest
-from bayesmlm.reference.levelwise import gram, multiply, sandwich
+from bayesmlm.kernels.gaussian import gaussian_kernel
+from bayesmlm.reference.deviance import Elimination, degrees
 
 
 def covariance_gradient(state: Elimination, reml: bool) -> list[np.ndarray]:
     """Return G of each block of the design, shape (p, p), in the basis of the cross products."""
-    k = state.cp.n_coefficients
-    e = np.append(-state.gamma, 1.0)
+    k, e = state.cp.n_coefficients, state.contrast
     # m / r'V^-1 r e e' + (X'V^-1 X)^-1, so that one product serves the residual and the columns of X.
     middle = degrees(state.cp, reml) / state.pwrss * np.outer(e, e)
     if reml:
@@ -37,53 +36,10 @@ def marginal_gradient(state: Elimination, middle: np.ndarray) -> list[np.ndarray
     sum_j Z_j'V^-1 Z_j - sum_j s_j Q s_j' of each block, shape (p, p), with s_j of `scores`; in Lambda the
     derivative is 2 G Lambda.
     """
-    traces, per_factor = _marginal_sums(state)
-    found: dict[int, np.ndarray] = {}
-    for factor, trace, score in zip(state.cp.factors, traces, per_factor, strict=True):
-        G = trace - np.tensordot(score @ middle, score, axes=([0, 2], [0, 2]))
-        for block, width, stop in zip(factor.blocks, factor.widths, np.cumsum(factor.widths), strict=True):
-            found[block] = G[stop - width : stop, stop - width : stop]
-    return [found[i] for i in sorted(found)]
+    return gaussian_kernel(state.cp).backward(state.eliminated, middle).G
 
 
 def scores(state: Elimination) -> list[np.ndarray]:
     """Return s_j = Z_j'V^-1 [X y] of each block of the design, shape (J, p, k + 1), in the basis."""
-    found: dict[int, np.ndarray] = {}
-    for factor, score in zip(state.cp.factors, _marginal_sums(state)[1], strict=True):
-        for block, width, stop in zip(factor.blocks, factor.widths, np.cumsum(factor.widths), strict=True):
-            found[block] = score[:, stop - width : stop]
-    return [found[i] for i in sorted(found)]
-
-
-def _marginal_sums(state: Elimination) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return sum_j Z_j'V^-1 Z_j, (p, p), and Z_j'V^-1 [X y], (J, p, k + 1), of each factor.
-
-    The first factor alone makes V_0. The others come in by the identity
-
-        V^-1 = V_0^-1 - V_0^-1 Z_r K Z_r'V_0^-1,  K = Lambda_r (I + Lambda_r'Z_r'V_0^-1 Z_r Lambda_r)^-1 Lambda_r'.
-    """
-    cp, first = state.cp, state.cp.factors[0]
-    HA = state.half @ first.ZZ
-    flat = HA.reshape(first.size, first.width)
-    AH = HA.transpose(0, 2, 1)
-    trace = first.ZZ.sum(axis=0) - flat.T @ flat
-    score = first.ZXy - AH @ state.lead.reshape(first.ZXy.shape)
-    if len(cp.factors) == 1:
-        return [trace], [score]
-    wide = lambda_transpose(cp, state.factors, np.eye(len(state.schur)))
-    half = np.linalg.solve(state.schur, wide)
-    K = half.T @ half
-    E = cp.lead - multiply(AH, state.cross)
-    N, D = cp.rest - gram(state.cross), stack_rest(cp) - state.cross.T @ state.lead
-    traces = [trace - sandwich(E, K, first.width)]
-    scores = [score - (E @ (K @ D)).reshape(score.shape)]
-    KN = K @ N
-    inner, outer = N - N @ KN, D - KN.T @ D
-    start = 0
-    for f in cp.factors[1:]:
-        own = slice(start, start + f.size)
-        squares = inner[own, own].reshape(f.n_levels, f.width, f.n_levels, f.width)
-        traces.append(np.einsum("jajb->ab", squares))
-        scores.append(outer[own].reshape(f.n_levels, f.width, -1))
-        start += f.size
-    return traces, scores
+    k = state.cp.n_coefficients
+    return gaussian_kernel(state.cp).backward(state.eliminated, np.zeros((k + 1, k + 1))).scores

@@ -20,7 +20,8 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from bayesmlm.covariance import join_theta, split_theta
 from bayesmlm.crossprod import CrossProducts
-from bayesmlm.reference.deviance import eliminate
+from bayesmlm.kernels.gaussian import gaussian_kernel
+from bayesmlm.reference.deviance import criterion_constant, eliminate
 from bayesmlm.reference.gradient import covariance_gradient
 
 SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the identity, tried as starts
@@ -120,9 +121,8 @@ def search(cp: CrossProducts, reml: bool, start: Lambdas) -> Optimum:
 
 def _value_and_gradient(cp: CrossProducts, reml: bool, phi: np.ndarray) -> tuple[float, np.ndarray]:
     lambdas = split_theta(phi, [len(t) for t in cp.basis.z])
-    state = eliminate(cp, lambdas)
-    G = covariance_gradient(state, reml)
-    return state.criterion(reml), join_theta([2.0 * g @ lam for g, lam in zip(G, lambdas, strict=True)])
+    value, gradient, _, _ = gaussian_kernel(cp).log_density(lambdas, 0.0, integrate=reml)
+    return criterion_constant(cp, reml) - 2.0 * value, -2.0 * join_theta(gradient)
 
 
 def _descend(cp: CrossProducts, reml: bool, start: Lambdas) -> Lambdas:
