@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -122,9 +123,12 @@ def block_diag(matrices: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
+@lru_cache(maxsize=64)
 def lower_indices(p: int) -> tuple[np.ndarray, np.ndarray]:
     """Return row and column indices of the lower triangle with diagonal, in lme4's (column-major) order."""
     cols, rows = np.triu_indices(p)
+    rows.setflags(write=False)
+    cols.setflags(write=False)
     return rows, cols
 
 

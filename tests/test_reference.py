@@ -253,6 +253,12 @@ def test_response_without_variation_within_groups_does_not_converge():
     assert "vary within groups" in fit.status
 
 
+def test_variance_of_groups_that_are_fixed_effects_too_does_not_converge():
+    fit = fit_lmer(build_design("y ~ a + (1 | a)", random_frame()))
+    assert not fit.converged
+    assert "does not depend on a variance of the groups" in fit.status
+
+
 # -- other units -----------------------------------------------------------------------------------
 
 

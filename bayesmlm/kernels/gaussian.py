@@ -60,7 +60,7 @@ class Backward:
     Attributes
     ----------
     G : list of ndarray, shape (p, p)
-        Derivative of log|V| + tr(Q S) in Lambda Lambda'.
+        Without Q an empty list; else the derivative of log|V| + tr(Q S) in Lambda Lambda'.
     B : list of ndarray, shape (J, p, k + 1)
         B (-gamma, 1)' are the conditional modes of the group effects.
     scores : list of ndarray, shape (J, p, k + 1)
@@ -131,22 +131,29 @@ class GaussianKernel:
         S = work[start : start + (self.k + 1) ** 2].reshape(self.k + 1, self.k + 1)
         return Eliminated(lam, logdet, S, work, half, D)
 
-    def backward(self, state: Eliminated, Q: np.ndarray) -> Backward:
-        """Differentiate log|V| + tr(Q S), and find modes, scores and conditional variances of the group effects."""
+    def backward(self, state: Eliminated, Q: np.ndarray | None = None) -> Backward:
+        """Differentiate log|V| + tr(Q S), and find modes, scores and conditional variances of the group effects.
+
+        Without Q only the latter are found; G is then empty.
+        """
         table, links, _ = self.sums
-        _, G, B, scores, Kd, K = self._marginal.backward(
-            table, links, state.lam, state.work, state.half, state.D, np.ascontiguousarray(Q, dtype=float)
+        middle = np.zeros(state.S.shape) if Q is None else np.ascontiguousarray(Q, dtype=float)
+        _, curve, B, scores, Kd, K = self._marginal.backward(
+            table, links, state.lam, state.work, state.half, state.D, middle
         )
-        curve = [self._square(G, f) for f in range(len(self.order))]
-        rows = [[self._rows(x, f) for f in range(len(self.order))] for x in (B, scores)]
-        cov = [self._chain_cov(Kd, f) for f in range(table[-1, CHAIN])]
-        for f in range(table[-1, CHAIN], len(self.order)):
-            curve[f], diagonal = self._tail_factor(state, K, rows[1][f], Q, f)
-            cov.append(diagonal)
+        factors, chain = range(len(self.order)), table[-1, CHAIN]
+        modes, s = ([self._rows(x, f) for f in factors] for x in (B, scores))
+        cov = [self._chain_cov(Kd, f) if f < chain else self._tail_cov(K, f) for f in factors]
+        G = []
+        if Q is not None:
+            G = [
+                self._square(curve, f) if f < chain else self._tail_curve(state, K, s[f], middle, f)
+                for f in factors
+            ]
         return Backward(
-            self._by_block([c[None] for c in curve], lambda c, own: c[0, own, own]),
-            self._by_block(rows[0], lambda b, own: b[:, own]),
-            self._by_block(rows[1], lambda s, own: s[:, own]),
+            self._by_block([g[None] for g in G], lambda g, own: g[0, own, own]),
+            self._by_block(modes, lambda b, own: b[:, own]),
+            self._by_block(s, lambda s, own: s[:, own]),
             self._by_block(cov, lambda c, own: c[:, own, own]),
         )
 
@@ -174,24 +181,30 @@ class GaussianKernel:
         p, levels, start = self.sums.table[f, [WIDTH, LEVELS, HD]]
         return Kd[start : start + levels * p * p].reshape(levels, p, p)
 
-    def _tail_factor(
-        self, state: Eliminated, K: np.ndarray, scores: np.ndarray, Q: np.ndarray, f: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return G and the diagonal blocks of K of one tail factor; Z_t'V^-1 Z_t = N - N K N there."""
-        n, at = self.sums.table[-1, [TAIL, TT]]
-        N = state.work[at : at + n * n].reshape(n, n)
+    def _tail_rows(self, f: int) -> slice:
         first = self.sums.table[self.sums.table[-1, CHAIN], ROW]
-        own = slice(self.sums.table[f, ROW] - first, self._row_stop(f) - first)
+        return slice(self.sums.table[f, ROW] - first, self._row_stop(f) - first)
+
+    def _tail_cov(self, K: np.ndarray, f: int) -> np.ndarray:
+        own, (p, levels) = self._tail_rows(f), self.sums.table[f, [WIDTH, LEVELS]]
+        return np.einsum("jajb->jab", K[own, own].reshape(levels, p, levels, p))
+
+    def _tail_curve(
+        self, state: Eliminated, K: np.ndarray, scores: np.ndarray, Q: np.ndarray, f: int
+    ) -> np.ndarray:
+        """Return G of a tail factor, where Z_t'V^-1 Z_t = N - N K N."""
+        n, at = self.sums.table[-1, [TAIL, TT]]
+        N, own = state.work[at : at + n * n].reshape(n, n), self._tail_rows(f)
         levels, p, _ = scores.shape
-        inner = N[own, own] - (N[own] @ K) @ N[:, own]
-        trace = np.einsum("jajb->ab", inner.reshape(levels, p, levels, p))
-        G = trace - np.tensordot(scores @ Q, scores, axes=([0, 2], [0, 2]))
-        return G, np.einsum("jajb->jab", K[own, own].reshape(levels, p, levels, p))
+        half = (N[own] @ K).reshape(levels, p, n)
+        trace = np.einsum("jajb->ab", N[own, own].reshape(levels, p, levels, p))
+        trace = trace - np.tensordot(half, N[own].reshape(levels, p, n), axes=([0, 2], [0, 2]))
+        return trace - np.tensordot(scores @ Q, scores, axes=([0, 2], [0, 2]))
 
     def _by_block(self, per_factor: list[np.ndarray], part) -> list[np.ndarray]:
         """Cut what is given per factor into one per block, in the design's order."""
         found: dict[int, np.ndarray] = {}
-        for values, blocks, widths in zip(per_factor, self._blocks, self._widths, strict=True):
+        for values, blocks, widths in zip(per_factor, self._blocks, self._widths, strict=False):
             for i, width, stop in zip(blocks, widths, np.cumsum(widths), strict=True):
                 found[i] = part(values, slice(stop - width, stop))
         return [found[i] for i in sorted(found)]

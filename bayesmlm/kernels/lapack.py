@@ -34,10 +34,19 @@ def cholesky(a):
 
 
 @njit("void(float64[:, ::1])", cache=True, nogil=True)
+def mirror(a):
+    """Copy the lower triangle of a square matrix into its upper one, tile by tile for the sake of the cache."""
+    n, tile = len(a), 32
+    for top in range(0, n, tile):
+        for left in range(0, top + 1, tile):
+            for i in range(top, min(n, top + tile)):
+                for j in range(left, min(i, left + tile)):
+                    a[j, i] = a[i, j]
+
+
+@njit("void(float64[:, ::1])", cache=True, nogil=True)
 def invert_from_cholesky(a):
     """Overwrite a (n, n), a Cholesky factor in its lower triangle, with the inverse of the whole matrix."""
     uplo, n, info = np.full(1, UPPER, np.int8), np.full(1, len(a), np.int32), np.zeros(1, np.int32)
     _dpotri(uplo.ctypes, n.ctypes, a.ctypes, n.ctypes, info.ctypes)
-    for i in range(len(a)):
-        for j in range(i):
-            a[j, i] = a[i, j]
+    mirror(a)

@@ -32,7 +32,7 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, float64, int64, njit, types
 
-from bayesmlm.kernels.lapack import cholesky, invert_from_cholesky
+from bayesmlm.kernels.lapack import cholesky, invert_from_cholesky, mirror
 from bayesmlm.kernels.sums import (
     BLOCK,
     CELLS,
@@ -133,21 +133,21 @@ def _subtract_level(table, links, work, c, j, W):
                     at = table[d, ZT] + (links[where + e] - table[d, ENTRY]) * pd
                     work[at + a] -= w * W[m + e - e0, i]
         o += pd
-    n = table[last, TAIL]
+    # Offsets are looked up before the inner loops: the compiler cannot know that `work` does not hold them.
+    n, tt, tr, rr = table[last, TAIL], table[last, TT], table[last, TR], table[last, RR]
+    column = table[last, COLUMN]
     for e in range(e0, e1):
-        row = links[table[last, COLUMN] + e]
-        for f in range(e0, e + 1):
-            v = 0.0
-            for i in range(p):
-                v += W[m + e - e0, i] * W[m + f - e0, i]
-            work[table[last, TT] + row * n + links[table[last, COLUMN] + f]] -= v
-        for a in range(r):
-            for i in range(p):
-                work[table[last, TR] + row * r + a] -= W[m + e - e0, i] * W[m - r + a, i]
+        row, at = links[column + e], m + e - e0
+        for i in range(p):
+            w = W[at, i]
+            for f in range(e0, e + 1):
+                work[tt + row * n + links[column + f]] -= w * W[m + f - e0, i]
+            for a in range(r):
+                work[tr + row * r + a] -= w * W[m - r + a, i]
     for a in range(r):
         for b in range(r):
             for i in range(p):
-                work[table[last, RR] + a * r + b] -= W[m - r + a, i] * W[m - r + b, i]
+                work[rr + a * r + b] -= W[m - r + a, i] * W[m - r + b, i]
 
 
 @_internal(_M(_IM, _IV, _V, _M, boolean))
@@ -165,12 +165,37 @@ def _tail_lambda(table, links, lam, M, transpose):
     return out
 
 
-@_internal(_M(_M))
-def _turned(M):
-    out = np.empty((M.shape[1], M.shape[0]))
-    for i in range(M.shape[0]):
-        for j in range(M.shape[1]):
-            out[j, i] = M[i, j]
+@_internal(_M(_IM, _IV, _V, _M))
+def _times_tail_lambda(table, links, lam, M):
+    """M Lambda_t."""
+    out = np.zeros(M.shape)
+    at = table[len(table) - 1, BLOCK]
+    for y in range(M.shape[1]):
+        start, p, own = links[at + 3 * y], links[at + 3 * y + 1], links[at + 3 * y + 2]
+        for b in range(p):
+            v = lam[own + b * p + y - start]
+            if v != 0.0:
+                for x in range(M.shape[0]):
+                    out[x, y] += M[x, start + b] * v
+    return out
+
+
+@_internal(_M(_IM, _IV, _V, _M, boolean))
+def _around(table, links, lam, M, transpose):
+    """The lower triangle of Lambda_t M Lambda_t', or of Lambda_t'M Lambda_t, for a symmetric M."""
+    n = len(M)
+    out = np.zeros((n, n))
+    at = table[len(table) - 1, BLOCK]
+    for x in range(n):
+        x_start, p, x_own = links[at + 3 * x], links[at + 3 * x + 1], links[at + 3 * x + 2]
+        for a in range(p):
+            v = lam[x_own + a * p + x - x_start] if transpose else lam[x_own + (x - x_start) * p + a]
+            if v != 0.0:
+                for y in range(x + 1):
+                    start, q, own = links[at + 3 * y], links[at + 3 * y + 1], links[at + 3 * y + 2]
+                    for b in range(q):
+                        w = lam[own + b * q + y - start] if transpose else lam[own + (y - start) * q + b]
+                        out[x, y] += v * w * M[x_start + a, start + b]
     return out
 
 
@@ -186,10 +211,8 @@ def _eliminate_tail(table, links, lam, work):
     last = table[len(table) - 1]
     n, r = last[TAIL], last[R]
     N = _matrix(work, last[TT], n, n)
-    for i in range(n):
-        for j in range(i):
-            N[j, i] = N[i, j]
-    D = _tail_lambda(table, links, lam, _turned(_tail_lambda(table, links, lam, N, True)), True)
+    mirror(N)
+    D = _around(table, links, lam, N, True)
     for i in range(n):
         D[i, i] += 1.0
     if n == 0:
@@ -272,7 +295,7 @@ def _backward_tail(table, links, lam, work, D, Q, B, scores, grad):
         return inverse
     invert_from_cholesky(inverse)
     right = _matrix(work, last[TR], n, r)
-    wide = _turned(_tail_lambda(table, links, lam, _matrix(work, last[TT], n, n), True))  # N Lambda
+    wide = _times_tail_lambda(table, links, lam, _matrix(work, last[TT], n, n))
     small = _tail_lambda(table, links, lam, right, True)
     u = np.zeros((n, r))
     for i in range(n):
@@ -301,7 +324,9 @@ def _backward_tail(table, links, lam, work, D, Q, B, scores, grad):
                         half += Q[a, z] * scores[first + start + q, z]
                     v -= scores[first + x, a] * half * lam[own + q * p + t]
             grad[own + (x - start) * p + t] += v
-    return _tail_lambda(table, links, lam, _turned(_tail_lambda(table, links, lam, inverse, False)), False)
+    K = _around(table, links, lam, inverse, False)
+    mirror(K)
+    return K
 
 
 @_internal(types.void(_IM, _IV, int64, int64, _M, _M, _V, _V, _V, _M))
@@ -331,12 +356,14 @@ def _times_K(table, links, c, j, F, FK, Kd, Kr, Kt, K):
                     FK[parents + e - e0, i] += f * k
                     FK[o + a, i] += F[parents + e - e0, i] * k
         o += pd
+    column = table[last, COLUMN]
     for e in range(e0, e1):
-        row = links[table[last, COLUMN] + e]
-        for f in range(e0, e1):
-            k = K[row, links[table[last, COLUMN] + f]]
-            for i in range(p):
-                FK[parents + e - e0, i] += F[parents + f - e0, i] * k
+        row, at = links[column + e], parents + e - e0
+        for i in range(p):
+            v = 0.0
+            for f in range(e0, e1):
+                v += F[parents + f - e0, i] * K[row, links[column + f]]
+            FK[at, i] += v
 
 
 @_internal(types.void(_IM, _IV, int64, int64, _V, _M, _M, _M))

@@ -41,5 +41,4 @@ def marginal_gradient(state: Elimination, middle: np.ndarray) -> list[np.ndarray
 
 def scores(state: Elimination) -> list[np.ndarray]:
     """Return s_j = Z_j'V^-1 [X y] of each block of the design, shape (J, p, k + 1), in the basis."""
-    k = state.cp.n_coefficients
-    return gaussian_kernel(state.cp).backward(state.eliminated, np.zeros((k + 1, k + 1))).scores
+    return gaussian_kernel(state.cp).backward(state.eliminated).scores

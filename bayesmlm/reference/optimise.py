@@ -4,7 +4,7 @@ The search runs in the orthogonal basis of `crossprod.orthogonal_basis`, where t
 data, and over Lambda without bounds: changing the sign of a column of Lambda changes nothing, so a variance of zero
 is an ordinary smooth minimum. Three steps:
 
-1. L-BFGS from the best multiple of the identity.
+1. BFGS from the best multiple of the identity.
 2. Newton's method, until the step no longer matters; Lambda then has some eight correct digits.
 3. Columns of Lambda that are zero but for rounding become zero, and the first-order condition is checked in
    Lambda Lambda': its derivative G must be positive semi-definite (see `gradient`). Where it is not, the point is
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import fmin_l_bfgs_b
+from scipy.optimize import minimize
 
 from bayesmlm.covariance import join_theta, split_theta
 from bayesmlm.crossprod import CrossProducts
@@ -28,14 +28,19 @@ SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the identity, tried as st
 OTHER_SCALES = (0.15, 2.0)
 LARGEST = 1e5  # sd of groups over sd of residuals; beyond it the criterion has no correct digits
 ZERO = 1e-5  # a column of Lambda with a smaller diagonal is tried as exactly zero
-DECREMENT = 1e-11  # Newton stops when a step promises less than this, 1e-5 standard errors of theta
+DECREMENT = 1e-7  # Newton stops after a step that promises less than this; what it leaves is some 1e-10 of that
 SADDLE = 1e-6  # negative eigenvalues of G smaller than this times n are rounding
 PIVOT = 1e-12  # a pivot smaller than this times the length of its row is zero
+SUSPICIOUS = 0.01  # curvature of the criterion in the logarithm of a block's standard deviations
+FLAT = 1e-6  # difference of the criterion that means nothing
 ESCAPES = 6
 NEWTON_STEPS = 25
 
 FLAT_GROUPS = "the residual variance is zero beside that of the groups; does the response vary within groups?"
 UNSETTLED = "the criterion is too flat for a minimum to be found; use fewer group effects"
+NO_INFORMATION = (
+    "the criterion does not depend on a variance of the groups; is their factor among the fixed effects too?"
+)
 SADDLED = "the search keeps returning to a saddle point; use fewer group effects"
 
 Lambdas = list[np.ndarray]
@@ -107,16 +112,23 @@ def lower_triangular(factor: np.ndarray) -> np.ndarray:
 
 def search(cp: CrossProducts, reml: bool, start: Lambdas) -> Optimum:
     """Run the three steps from one start."""
-    lambdas = _descend(cp, reml, start)
+    lambdas, reason = _descend(cp, reml, start), ""
     for _ in range(ESCAPES):
         lambdas, reason = _polish(cp, reml, _snap(cp, reml, lambdas))
-        lambdas, reason = _polish(cp, reml, _snap(cp, reml, lambdas))
-        higher = _escape(cp, reml, lambdas)
+        snapped = _snap(cp, reml, lambdas)
+        if snapped is not lambdas:
+            lambdas, reason = _polish(cp, reml, snapped)
+        # Where every Lambda has full rank, a zero gradient in Lambda is one in Lambda Lambda'.
+        on_boundary = any(rank < len(lam) for rank, lam in zip(_ranks(lambdas), lambdas, strict=True))
+        higher = _escape(cp, reml, lambdas) if on_boundary else None
         if reason or higher is None:
             break
         lambdas, reason = _descend(cp, reml, higher), SADDLED
-    ranks = tuple(int(np.count_nonzero(np.diag(lam))) for lam in lambdas)
-    return Optimum(lambdas, eliminate(cp, lambdas).criterion(reml), ranks, reason)
+    return Optimum(lambdas, eliminate(cp, lambdas).criterion(reml), _ranks(lambdas), reason)
+
+
+def _ranks(lambdas: Lambdas) -> tuple[int, ...]:
+    return tuple(int(np.count_nonzero(np.diag(lam))) for lam in lambdas)
 
 
 def _value_and_gradient(cp: CrossProducts, reml: bool, phi: np.ndarray) -> tuple[float, np.ndarray]:
@@ -126,21 +138,23 @@ def _value_and_gradient(cp: CrossProducts, reml: bool, phi: np.ndarray) -> tuple
 
 
 def _descend(cp: CrossProducts, reml: bool, start: Lambdas) -> Lambdas:
+    """Quasi-Newton steps until Newton's method can take over."""
     phi = join_theta(start)
-    end, _, _ = fmin_l_bfgs_b(
-        lambda x: _value_and_gradient(cp, reml, x),
-        phi,
-        bounds=[(-LARGEST, LARGEST)] * len(phi),
-        m=20,
-        factr=1e3,  # a relative change of the criterion of 2e-13
-        pgtol=1e-6,
-        maxiter=500,
-    )
-    return [lower_triangular(lam) for lam in split_theta(end, map(len, start))]
+    with np.errstate(all="ignore"):  # far out the criterion may not exist; the line search then turns back
+        found = minimize(
+            lambda x: _value_and_gradient(cp, reml, x),
+            phi,
+            jac=True,
+            method="BFGS",
+            options={"gtol": 1e-3 * np.sqrt(cp.n), "maxiter": 500, "hess_inv0": np.eye(len(phi)) / cp.n},
+        )
+    return [lower_triangular(lam) for lam in split_theta(found.x, map(len, start))]
 
 
 def _snap(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas:
     """Make columns of Lambda that are zero but for rounding exactly zero, unless the criterion disagrees."""
+    if all(d == 0.0 or d >= ZERO for lam in lambdas for d in np.diag(lam)):
+        return lambdas
     trial = []
     for lam in lambdas:
         out = lam.copy()
@@ -156,47 +170,76 @@ def _polish(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> tuple[Lambdas, s
     if np.abs(phi).max() > 0.99 * LARGEST:
         return lambdas, FLAT_GROUPS
     free = np.flatnonzero(join_theta([np.tril(np.ones_like(lam)) * (np.diag(lam) > 0) for lam in lambdas]))
-    decrement, value = np.inf, np.nan
-    for _ in range(NEWTON_STEPS if len(free) else 0):
-        value, gradient = _value_and_gradient(cp, reml, phi)
-        step = _newton_step(cp, reml, phi, free, gradient[free])
-        decrement = -float(gradient[free] @ step[free])
-        phi, moved = _line_search(cp, reml, phi, step, value)
-        if decrement < DECREMENT or not moved:
+    if not len(free):
+        return lambdas, ""
+    decrement = np.inf
+    value, gradient = _value_and_gradient(cp, reml, phi)
+    for _ in range(NEWTON_STEPS):
+        H = _hessian(cp, reml, phi, free, gradient)
+        step = _newton_step(H, gradient)
+        decrement = -float(gradient @ step)
+        moved = _line_search(cp, reml, phi, step, value)
+        if moved is None:
+            break
+        phi, value, gradient = moved
+        if decrement < DECREMENT:
             break
     polished = [lower_triangular(lam) for lam in split_theta(phi, map(len, lambdas))]
-    slack = max(1e-8, _rounding(value))
-    return polished, "" if not len(free) or decrement < slack else UNSETTLED
+    if np.abs(phi).max() > LARGEST:
+        return polished, FLAT_GROUPS
+    if _says_nothing(cp, reml, phi, H, value):
+        return polished, NO_INFORMATION
+    return polished, "" if decrement < max(DECREMENT, _rounding(value)) else UNSETTLED
 
 
-def _newton_step(
+def _hessian(
     cp: CrossProducts, reml: bool, phi: np.ndarray, free: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray:
-    """Return -|H|^-1 gradient: eigenvalues of the Hessian enter by their size, so that every step descends."""
-    H = np.empty((len(free), len(free)))
-    for row, i in enumerate(free):
-        h = 1e-4 * max(abs(phi[i]), 0.1)
-        ahead, behind = phi.copy(), phi.copy()
+    """Return the Hessian in the free parameters, 0 elsewhere.
+
+    One-sided differences do: an error of 1e-5 in H makes the last step wrong by 1e-5 of its length.
+    """
+    H = np.zeros((len(phi), len(phi)))
+    for i in free:
+        h = 1e-5 * max(abs(phi[i]), 0.1)
+        ahead = phi.copy()
         ahead[i] += h
-        behind[i] -= h
-        difference = _value_and_gradient(cp, reml, ahead)[1] - _value_and_gradient(cp, reml, behind)[1]
-        H[row] = difference[free] / (2 * h)
-    w, V = np.linalg.eigh((H + H.T) / 2)
-    size = np.maximum(np.abs(w), 1e-10 * np.abs(w).max() + np.finfo(float).tiny)
-    step = np.zeros_like(phi)
-    step[free] = -V @ ((V.T @ gradient) / size)
-    return step
+        H[i, free] = (_value_and_gradient(cp, reml, ahead)[1] - gradient)[free] / h
+    return (H + H.T) / 2
+
+
+def _newton_step(H: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Return -|H|^-1 gradient: eigenvalues of the Hessian enter by their size, so that every step descends."""
+    w, V = np.linalg.eigh(H)
+    size = np.abs(w)
+    floor = 1e-10 * size.max() + np.finfo(float).tiny
+    return -V @ np.where(w == 0.0, 0.0, (V.T @ gradient) / np.maximum(size, floor))
+
+
+def _says_nothing(cp: CrossProducts, reml: bool, phi: np.ndarray, H: np.ndarray, value: float) -> bool:
+    """Whether the criterion stays the same when all standard deviations of a block are halved or doubled."""
+    stop = np.cumsum([len(t) * (len(t) + 1) // 2 for t in cp.basis.z])
+    for t, end in zip(cp.basis.z, stop, strict=True):
+        own = slice(end - len(t) * (len(t) + 1) // 2, end)
+        # Curvature in the logarithm of the standard deviations; near 0 it vanishes in any case.
+        if np.abs(phi[own]).max() > 0.01 and abs(phi[own] @ H[own, own] @ phi[own]) < SUSPICIOUS:
+            others = [np.concatenate([phi[: own.start], c * phi[own], phi[end:]]) for c in (0.5, 2.0)]
+            if all(abs(_value_and_gradient(cp, reml, x)[0] - value) < FLAT for x in others):
+                return True
+    return False
 
 
 def _line_search(
     cp: CrossProducts, reml: bool, phi: np.ndarray, step: np.ndarray, value: float
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """Return the first point along the step that is no worse, with its value and gradient."""
     allowed = value + _rounding(value)
     for fraction in 0.5 ** np.arange(12):
         trial = phi + fraction * step
-        if eliminate(cp, split_theta(trial, [len(t) for t in cp.basis.z])).criterion(reml) <= allowed:
-            return trial, True
-    return phi, False
+        found, gradient = _value_and_gradient(cp, reml, trial)
+        if found <= allowed:
+            return trial, found, gradient
+    return None
 
 
 def _escape(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas | None:
