@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
+from types import ModuleType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from bayesmlm.covariance import block_diag
 from bayesmlm.crossprod import CrossProducts
-from bayesmlm.kernels.sums import CHAIN, HD, LAM, LEVELS, ROW, RR, TAIL, TT, WIDTH, ordered_sums
+from bayesmlm.kernels.sums import (
+    AT,
+    CHAIN,
+    EFFECTS,
+    HD,
+    LAM,
+    LEVELS,
+    ROW,
+    RR,
+    TAIL,
+    THETA,
+    TT,
+    WIDTH,
+    R,
+    ordered_sums,
+)
 
-PATIENCE = 1.5  # seconds after which a compilation is worth a word
+PATIENCE = 2.5  # seconds after which a compilation is worth a word
 
 
-def _compiled():
+@cache
+def _compiled() -> ModuleType:
     """Import the compiled functions; the first time ever, they are compiled, and the user is told."""
     note = "bayesmlm: compiling its numerical kernels, once after an installation (about 10 seconds)"
     timer = threading.Timer(PATIENCE, print, (note,), {"file": sys.stderr, "flush": True})
     timer.start()
     try:
-        from bayesmlm.kernels import marginal
+        return importlib.import_module("bayesmlm.kernels.marginal")
     finally:
         timer.cancel()
-    return marginal
 
 
 @dataclass(frozen=True, eq=False)
 class Eliminated:
-    """Results of `marginal.eliminate` at one Lambda: see there.
+    """The normal equations at one Lambda without the group effects.
 
     Attributes
     ----------
-    lam : ndarray
-        Lambda of each factor, flat, in elimination order.
+    lambdas : list of ndarray, shape (p, p)
+        Lambda of each block.
     logdet : float
         log|V| + log|W|, NaN where a matrix is not positive definite.
     S : ndarray, shape (k + 1, k + 1)
         [X y]'V^-1 [X y].
-    work, half, D : ndarray
-        What `marginal.backward` needs.
     """
 
-    lam: np.ndarray
+    lambdas: list[np.ndarray]
     logdet: float
     S: np.ndarray
-    work: np.ndarray
-    half: np.ndarray
-    D: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Backward:
-    """Results of `marginal.backward`, by block of the design, in the basis of the cross products.
+class Effects:
+    """What the data say of the group effects at one Lambda, by block of the design, in the basis.
 
     Attributes
     ----------
@@ -92,11 +105,30 @@ class GaussianKernel:
         self.n, self.k = cp.n, cp.n_coefficients
         self._blocks = [cp.factors[f].blocks for f in self.order]
         self._widths = [cp.factors[f].widths for f in self.order]
+        self.n_lambda = int(self.sums.index[THETA])
 
-    @cached_property
-    def flat_prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """Precision and mean of a flat prior on the fixed effects."""
-        return np.zeros((self.k, self.k)), np.zeros(self.k)
+    def _call(
+        self,
+        lambdas: list[np.ndarray],
+        sigma: float,
+        integrate: bool,
+        task: int,
+        prior: tuple[np.ndarray, np.ndarray] | None = None,
+        Q: np.ndarray | None = None,
+    ) -> tuple[tuple[float, float, float, float], np.ndarray]:
+        """Return the results of `marginal.marginal` and the memory it has filled."""
+        k, memory = self.k, np.empty(self.sums.index[AT["MEMORY"]])
+        P0, m0, middle = (
+            self._part(memory, x, size) for x, size in (("P0", k * k), ("M0", k), ("Q", (k + 1) ** 2))
+        )
+        P0[:], m0[:] = (0.0, 0.0) if prior is None else (np.ravel(prior[0]), prior[1])
+        middle[:] = 0.0 if Q is None else np.ravel(Q)
+        self._part(memory, "LAMBDA", self.n_lambda)[:] = self.pack(lambdas)
+        return self._marginal.marginal(*self.sums, memory, self.n, float(sigma), integrate, task), memory
+
+    def _part(self, memory: np.ndarray, name: str, size: int) -> np.ndarray:
+        start = self.sums.index[AT[f"AT_{name}"]]
+        return memory[start : start + size]
 
     def log_density(
         self,
@@ -106,6 +138,8 @@ class GaussianKernel:
         prior: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[float, list[np.ndarray], float, float]:
         """Return the log-density, its derivative in Lambda per block and in sigma, and sigma.
+
+        Where it does not exist the density is NaN and the derivatives mean nothing.
 
         Parameters
         ----------
@@ -118,39 +152,42 @@ class GaussianKernel:
         prior
             Precision (k, k) and mean (k,) of the normal prior on the fixed effects; flat if None.
         """
-        P0, m0 = self.flat_prior if prior is None else prior
-        value, grad, slope, sigma = self._marginal.log_density(
-            *self.sums, self.n, self.pack(lambdas), float(sigma), P0, m0, integrate
+        (value, slope, sigma, _), memory = self._call(
+            lambdas, sigma, integrate, self._marginal.GRADIENT, prior
         )
-        return value, self.unpack(grad), slope, sigma
+        grad = self._part(memory, "GRAD", self.n_lambda)
+        return value, self.unpack(grad if np.isfinite(value) else np.zeros_like(grad)), slope, sigma
 
     def eliminate(self, lambdas: list[np.ndarray]) -> Eliminated:
         """Eliminate the group effects at one Lambda."""
-        lam, start = self.pack(lambdas), self.sums.table[-1, RR]
-        logdet, work, half, D = self._marginal.eliminate(*self.sums, lam)
-        S = work[start : start + (self.k + 1) ** 2].reshape(self.k + 1, self.k + 1)
-        return Eliminated(lam, logdet, S, work, half, D)
+        found, memory = self._call(lambdas, 1.0, False, self._marginal.VALUE)
+        start, r = self.sums.index[RR], self.k + 1
+        return Eliminated(lambdas, found[3], memory[start : start + r * r].reshape(r, r).copy())
 
-    def backward(self, state: Eliminated, Q: np.ndarray | None = None) -> Backward:
-        """Differentiate log|V| + tr(Q S), and find modes, scores and conditional variances of the group effects.
+    def effects(self, lambdas: list[np.ndarray], Q: np.ndarray | None = None) -> Effects:
+        """Find modes, scores and conditional variances of the group effects, and differentiate log|V| + tr(Q S).
 
-        Without Q only the latter are found; G is then empty.
+        Without Q there is no derivative; G is then empty.
         """
-        table, links, _ = self.sums
-        middle = np.zeros(state.S.shape) if Q is None else np.ascontiguousarray(Q, dtype=float)
-        _, curve, B, scores, Kd, K = self._marginal.backward(
-            table, links, state.lam, state.work, state.half, state.D, middle
+        _, memory = self._call(lambdas, 1.0, False, self._marginal.EFFECTS_GIVEN_Q, Q=Q)
+        n_effects, chain, n_tail, r = self.sums.index[[EFFECTS, CHAIN, TAIL, R]]
+        B, scores = (self._part(memory, x, n_effects * r).reshape(-1, r) for x in ("B", "SCORES"))
+        K = self._part(memory, "K", n_tail**2).reshape(n_tail, n_tail)
+        N = memory[self.sums.index[TT] :][: n_tail**2].reshape(n_tail, n_tail)
+        curve, middle = (
+            self._part(memory, "CURVE", self.n_lambda),
+            self._part(memory, "Q", r * r).reshape(r, r),
         )
-        factors, chain = range(len(self.order)), table[-1, CHAIN]
+        factors = range(len(self.order))
         modes, s = ([self._rows(x, f) for f in factors] for x in (B, scores))
-        cov = [self._chain_cov(Kd, f) if f < chain else self._tail_cov(K, f) for f in factors]
+        cov = [self._chain_cov(memory, f) if f < chain else self._tail_cov(K, f) for f in factors]
         G = []
         if Q is not None:
             G = [
-                self._square(curve, f) if f < chain else self._tail_curve(state, K, s[f], middle, f)
+                self._square(curve, f) if f < chain else self._tail_curve(N, K, s[f], middle, f)
                 for f in factors
             ]
-        return Backward(
+        return Effects(
             self._by_block([g[None] for g in G], lambda g, own: g[0, own, own]),
             self._by_block(modes, lambda b, own: b[:, own]),
             self._by_block(s, lambda s, own: s[:, own]),
@@ -167,38 +204,34 @@ class GaussianKernel:
         return self._by_block(per_factor, lambda g, own: g[0, own, own])
 
     def _square(self, flat: np.ndarray, f: int) -> np.ndarray:
-        start, p = self.sums.table[f, [LAM, WIDTH]]
+        start, p = self.sums.of(f, LAM), self.sums.of(f, WIDTH)
         return flat[start : start + p * p].reshape(p, p)
 
     def _rows(self, matrix: np.ndarray, f: int) -> np.ndarray:
-        start, p, stop = self.sums.table[f, ROW], self.sums.table[f, WIDTH], self._row_stop(f)
-        return matrix[start:stop].reshape(-1, p, matrix.shape[1])
+        start, p, levels = (self.sums.of(f, x) for x in (ROW, WIDTH, LEVELS))
+        return matrix[start : start + levels * p].reshape(levels, p, -1)
 
-    def _row_stop(self, f: int) -> int:
-        return self.sums.table[f, ROW] + self.sums.table[f, WIDTH] * self.sums.table[f, LEVELS]
-
-    def _chain_cov(self, Kd: np.ndarray, f: int) -> np.ndarray:
-        p, levels, start = self.sums.table[f, [WIDTH, LEVELS, HD]]
-        return Kd[start : start + levels * p * p].reshape(levels, p, p)
+    def _chain_cov(self, memory: np.ndarray, f: int) -> np.ndarray:
+        p, levels, start = (self.sums.of(f, x) for x in (WIDTH, LEVELS, HD))
+        return self._part(memory, "KD", start + levels * p * p)[start:].reshape(levels, p, p)
 
     def _tail_rows(self, f: int) -> slice:
-        first = self.sums.table[self.sums.table[-1, CHAIN], ROW]
-        return slice(self.sums.table[f, ROW] - first, self._row_stop(f) - first)
+        first = self.sums.index[EFFECTS] - self.sums.index[TAIL]
+        start = self.sums.of(f, ROW) - first
+        return slice(start, start + self.sums.of(f, LEVELS) * self.sums.of(f, WIDTH))
 
     def _tail_cov(self, K: np.ndarray, f: int) -> np.ndarray:
-        own, (p, levels) = self._tail_rows(f), self.sums.table[f, [WIDTH, LEVELS]]
+        own, p, levels = self._tail_rows(f), self.sums.of(f, WIDTH), self.sums.of(f, LEVELS)
         return np.einsum("jajb->jab", K[own, own].reshape(levels, p, levels, p))
 
     def _tail_curve(
-        self, state: Eliminated, K: np.ndarray, scores: np.ndarray, Q: np.ndarray, f: int
+        self, N: np.ndarray, K: np.ndarray, scores: np.ndarray, Q: np.ndarray, f: int
     ) -> np.ndarray:
         """Return G of a tail factor, where Z_t'V^-1 Z_t = N - N K N."""
-        n, at = self.sums.table[-1, [TAIL, TT]]
-        N, own = state.work[at : at + n * n].reshape(n, n), self._tail_rows(f)
-        levels, p, _ = scores.shape
-        half = (N[own] @ K).reshape(levels, p, n)
+        own, (levels, p, _) = self._tail_rows(f), scores.shape
+        half, side = (N[own] @ K).reshape(levels, p, len(N)), N[own].reshape(levels, p, len(N))
         trace = np.einsum("jajb->ab", N[own, own].reshape(levels, p, levels, p))
-        trace = trace - np.tensordot(half, N[own].reshape(levels, p, n), axes=([0, 2], [0, 2]))
+        trace = trace - np.tensordot(half, side, axes=([0, 2], [0, 2]))
         return trace - np.tensordot(scores @ Q, scores, axes=([0, 2], [0, 2]))
 
     def _by_block(self, per_factor: list[np.ndarray], part) -> list[np.ndarray]:

@@ -11,42 +11,43 @@ import numpy as np
 from numba import njit, types
 from numba.extending import get_cython_function_address
 
-UPPER = 85  # "U": the lower triangle of a C-ordered matrix is the upper one of a Fortran-ordered matrix
+# LAPACK reads one character of it. The lower triangle of a C-ordered matrix is the upper one of a Fortran-ordered one.
+UPPER = int.from_bytes(b"U   ", "little")
+TILE = 32
 
-_CHAR, _INT, _DOUBLE = (types.CPointer(t) for t in (types.int8, types.int32, types.float64))
+_INT, _DOUBLE = types.CPointer(types.int32), types.CPointer(types.float64)
 
 
 def _lapack(name: str) -> types.ExternalFunction:
     symbol = f"bayesmlm_{name}"
     llvmlite.binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_lapack", name))
-    return types.ExternalFunction(symbol, types.void(_CHAR, _INT, _DOUBLE, _INT, _INT))
+    return types.ExternalFunction(symbol, types.void(_INT, _INT, _DOUBLE, _INT, _INT))
 
 
 _dpotrf, _dpotri = _lapack("dpotrf"), _lapack("dpotri")
 
 
-@njit("boolean(float64[:, ::1])", cache=True, nogil=True)
-def cholesky(a):
-    """Overwrite the lower triangle of a (n, n) with its Cholesky factor; False if a is not positive definite."""
-    uplo, n, info = np.full(1, UPPER, np.int8), np.full(1, len(a), np.int32), np.zeros(1, np.int32)
-    _dpotrf(uplo.ctypes, n.ctypes, a.ctypes, n.ctypes, info.ctypes)
-    return info[0] == 0
+@njit(nogil=True)
+def cholesky(mem, at, n, inverse):
+    """Replace the lower triangle of the n x n matrix in `mem` at `at` by its Cholesky factor.
+
+    If `inverse`, replace a Cholesky factor by the inverse of the whole matrix. False if there is none.
+    """
+    arguments = np.zeros(3, np.int32)
+    arguments[0], arguments[1] = UPPER, n
+    uplo, order, info, matrix = arguments.ctypes, arguments[1:].ctypes, arguments[2:].ctypes, mem[at:].ctypes
+    if inverse:
+        _dpotri(uplo, order, matrix, order, info)
+    else:
+        _dpotrf(uplo, order, matrix, order, info)
+    return arguments[2] == 0
 
 
-@njit("void(float64[:, ::1])", cache=True, nogil=True)
-def mirror(a):
-    """Copy the lower triangle of a square matrix into its upper one, tile by tile for the sake of the cache."""
-    n, tile = len(a), 32
-    for top in range(0, n, tile):
-        for left in range(0, top + 1, tile):
-            for i in range(top, min(n, top + tile)):
-                for j in range(left, min(i, left + tile)):
-                    a[j, i] = a[i, j]
-
-
-@njit("void(float64[:, ::1])", cache=True, nogil=True)
-def invert_from_cholesky(a):
-    """Overwrite a (n, n), a Cholesky factor in its lower triangle, with the inverse of the whole matrix."""
-    uplo, n, info = np.full(1, UPPER, np.int8), np.full(1, len(a), np.int32), np.zeros(1, np.int32)
-    _dpotri(uplo.ctypes, n.ctypes, a.ctypes, n.ctypes, info.ctypes)
-    mirror(a)
+@njit(nogil=True)
+def mirror(mem, at, n):
+    """Copy the lower triangle of an n x n matrix into its upper one, tile by tile for the sake of the cache."""
+    for top in range(0, n, TILE):
+        for left in range(0, top + 1, TILE):
+            for i in range(top, min(n, top + TILE)):
+                for j in range(left, min(i, left + TILE)):
+                    mem[at + j * n + i] = mem[at + i * n + j]

@@ -23,37 +23,73 @@ from bayesmlm.errors import DataError
 LARGEST_TAIL = 20_000  # order of the dense matrix: 3 GB
 
 
-# Columns of `Sums.table`.
+# What `Sums.index` holds of each factor, from FACTORS on, STRIDE numbers each: width p, levels J, number m of right-hand
+# columns (those of the parents, and r), where Lambda and the group effects start; where in `Sums.numbers` are
+# Z_j'WZ_j (ZZ, (J, p, p)), Z_j'W[Z_parents X y] (ZR, (J, p, m)) and Z_j'Wz of each entry (ZT, (E_c, p)); where K_jj (HD,
+# (J, p, p)), K_j,parents (KR, (J, p, m - r)) and K_j,entries (KT, (E_c, p)) go; where in `Sums.index` are the level of
+# each later chain factor d that each level belongs to (PARENT, (C - c - 1, J)), where the entries of each level start
+# (START, J + 1), and for each later d the entry of the parent with the same tail column (POSITION, (C - c - 1, E_c));
+# the number of the first entry and of entries.
 WIDTH, LEVELS, RIGHT, LAM, ROW, ZZ, ZR, ZT, HD, KR, KT, PARENT, START, POSITION, ENTRY, ENTRIES = range(16)
-# Its last row: numbers of chain factors, tail columns, right-hand columns r, group effects and entries of the chain's p x p
-# blocks; and offsets.
-CHAIN, TAIL, R, EFFECTS, SQUARES, SIDES, CELLS, TT, TR, RR, COLUMN, BLOCK = range(12)
+STRIDE = 16
+# What it holds of all of them: numbers of chain factors, tail columns n_t, right-hand columns r and group effects, length
+# of Lambda; where in `numbers` are Z_t'WZ_t (TT), Z_t'W[X y] (TR) and [X y]'W[X y] (RR); where in `index` are the tail
+# column of each entry (COLUMN) and, for each tail column, where the columns of its level start, their number and where
+# its Lambda starts (BLOCK, (n_t, 3)).
+CHAIN, TAIL, R, EFFECTS, THETA, NUMBERS, TT, TR, RR, COLUMN, BLOCK = range(11)
+# Where the parts of the working memory start. The first is a copy of `numbers`. Then, as long as needed:
+# Lambda, its derivative and G; H_j of the chain; D, K and a spare matrix of the tail; B and the scores; the three parts
+# of K; prior precision and mean, the matrix Q; scratch space.
+PARTS = (
+    *(
+        "AT_LAMBDA",
+        "AT_GRAD",
+        "AT_CURVE",
+        "AT_HALF",
+        "AT_D",
+        "AT_K",
+        "AT_SPARE",
+        "AT_B",
+        "AT_SCORES",
+        "AT_KD",
+        "AT_KR",
+    ),
+    *(
+        "AT_KT",
+        "AT_P0",
+        "AT_M0",
+        "AT_Q",
+        "AT_INVERSE",
+        "AT_E",
+        "AT_PIVOT",
+        "AT_SIDE",
+        "AT_PRODUCT",
+        "AT_P",
+        "AT_IA",
+    ),
+    *("AT_FKF", "AT_G", "AT_REST", "AT_FIXED", "AT_TALL", "MEMORY"),
+)
+AT = {name: 11 + i for i, name in enumerate(PARTS)}
+FACTORS = 11 + len(PARTS)
 
 
 class Sums(NamedTuple):
-    """Cross products in elimination order, as three flat arrays that compiled code can take.
-
-    C chain factors, then the tail factors; E entries (tail columns met by a level), n_t tail columns, r = k + 1.
+    """Cross products in elimination order, as two flat arrays that compiled code can take.
 
     Attributes
     ----------
-    table : int64 (F + 1, 16)
-        For each factor its width p, levels J, number m of right-hand columns (those of its parents, and r), where
-        its Lambda and its rows of group effects start, and offsets into `links` and `numbers`; the last row holds
-        what concerns all factors.
-    links : int64
-        Per chain factor c: the level of each later chain factor d that each level belongs to (PARENT, (C - c - 1,
-        J)); where the entries of each level start (START, J + 1); for each later d the entry of the parent with
-        the same tail column (POSITION, (C - c - 1, E_c)). Then the tail column of each entry (COLUMN), and for each
-        tail column where the columns of its level start, their number, and where its Lambda starts (BLOCK, (n_t, 3)).
+    index : int64
+        Sizes, links between levels, and offsets: see the names above.
     numbers : float64
-        Per chain factor Z_j'WZ_j (ZZ, (J, p, p)), Z_j'W[Z_parents X y] (ZR, (J, p, m)) and Z_j'Wz of each entry (ZT,
-        (E_c, p)); then Z_t'WZ_t (TT), Z_t'W[X y] (TR) and [X y]'W[X y] (RR).
+        The sums themselves.
     """
 
-    table: np.ndarray
-    links: np.ndarray
+    index: np.ndarray
     numbers: np.ndarray
+
+    def of(self, factor: int, what: int) -> int:
+        """Return what `index` holds of one factor."""
+        return int(self.index[FACTORS + factor * STRIDE + what])
 
 
 class Ordered(NamedTuple):
@@ -82,37 +118,48 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
     entries = [_tail_entries(cp, c, tail) for c in chain]
     parents = [[_pair(cp, c, d) for d in chain[i + 1 :]] for i, c in enumerate(chain)]
     begin = np.cumsum([0] + [len(columns) for _, columns, _ in entries])
-    links, numbers = _Pile(np.int64), _Pile(np.float64)
-    table = np.zeros((len(cp.factors) + 1, 16), np.int64)
-    rows = lam = 0
-    hd = kr = kt = 0
+    n_factors, r = len(cp.factors), len(cp.gram)
+    index, numbers = _Pile(np.int64, FACTORS + n_factors * STRIDE), _Pile(np.float64, 0)
+    rows = np.zeros((n_factors, STRIDE), np.int64)
+    kd = kr = kt = effects = theta = 0
     for c, f in enumerate(chain):
         factor, (start, _, values) = cp.factors[f], entries[c]
         right = np.concatenate([*(pair.data for pair in parents[c]), factor.ZXy], axis=2)
-        table[c, ZZ], table[c, ZR], table[c, ZT] = map(numbers.add, (factor.ZZ, right, values))
-        table[c, PARENT] = links.add(*(pair.indices for pair in parents[c]))
-        table[c, START] = links.add(start + begin[c])
-        table[c, POSITION] = links.add(*_positions(parents, entries, begin, n_tail, c))
-        table[c, [RIGHT, ENTRY, ENTRIES, HD, KR, KT]] = right.shape[2], begin[c], len(values), hd, kr, kt
-        hd, kt = hd + factor.ZZ.size, kt + values.size
-        kr += factor.size * (right.shape[2] - len(cp.gram))
-    for i, f in enumerate(chain + tail):
-        table[i, [WIDTH, LEVELS, LAM, ROW]] = cp.factors[f].width, cp.factors[f].n_levels, lam, rows
-        rows, lam = rows + cp.factors[f].size, lam + cp.factors[f].width ** 2
-    last = table[-1]
-    last[[CHAIN, TAIL, R, EFFECTS, SQUARES, SIDES, CELLS]] = len(chain), n_tail, len(cp.gram), rows, hd, kr, kt
-    last[TT], last[RR] = numbers.add(_tail_square(cp, tail)), numbers.add(cp.gram)
-    last[TR] = numbers.add(*(cp.factors[f].ZXy for f in tail))
-    last[COLUMN] = links.add(*(columns for _, columns, _ in entries))
-    last[BLOCK] = links.add(*(_column_blocks(*row[[WIDTH, LEVELS, ROW, LAM]], rows - n_tail) for row in table[len(chain) : -1]))
-    return Ordered(Sums(table, links.joined(), numbers.joined()), chain + tail)
+        rows[c, [ZZ, ZR, ZT]] = [numbers.add(part) for part in (factor.ZZ, right, values)]
+        rows[c, PARENT] = index.add(*(pair.indices for pair in parents[c]))
+        rows[c, START] = index.add(start + begin[c])
+        rows[c, POSITION] = index.add(*_positions(parents, entries, begin, n_tail, c))
+        rows[c, [RIGHT, ENTRY, ENTRIES, HD, KR, KT]] = right.shape[2], begin[c], len(values), kd, kr, kt
+        kd, kt, kr = kd + factor.ZZ.size, kt + values.size, kr + factor.size * (right.shape[2] - r)
+    for row, f in zip(rows, chain + tail, strict=True):
+        row[[WIDTH, LEVELS, LAM, ROW]] = cp.factors[f].width, cp.factors[f].n_levels, theta, effects
+        effects, theta = effects + cp.factors[f].size, theta + cp.factors[f].width ** 2
+    first = effects - n_tail
+    columns = [_column_blocks(*row[[WIDTH, LEVELS, ROW, LAM]], first) for row in rows[len(chain) :]]
+    tt = numbers.add(_tail_square(cp, tail))
+    tr, rr = numbers.add(*(cp.factors[f].ZXy for f in tail)), numbers.add(cp.gram)
+    links = index.add(*(columns for _, columns, _ in entries)), index.add(*columns)
+    sizes = [len(chain), n_tail, r, effects, theta, numbers.size, tt, tr, rr, *links]
+    most = max(int(np.diff(start).max()) for start, _, _ in entries)
+    wide, p = int(rows[:, RIGHT].max()) + most, int(rows[: len(chain), WIDTH].max())
+    lengths = (
+        [theta] * 3
+        + [kd]
+        + [n_tail**2] * 3
+        + [effects * r] * 2
+        + [kd, kr, kt, r * r, r, r * r, r * r, r, p * p]
+    )
+    lengths += [wide * p] * 2 + [p * p] * 4 + [p * r, 2 * r * r, 2 * n_tail * r]
+    at = np.cumsum([numbers.size, *lengths])
+    index.parts[0] = np.concatenate([sizes, at, rows.ravel()]).astype(np.int64)
+    return Ordered(Sums(index.joined(), numbers.joined()), chain + tail)
 
 
 class _Pile:
     """Arrays laid end to end."""
 
-    def __init__(self, dtype: type):
-        self.parts, self.size = [np.empty(0, dtype)], 0
+    def __init__(self, dtype: type, head: int):
+        self.parts, self.size = [np.zeros(head, dtype)], head
 
     def add(self, *arrays: np.ndarray) -> int:
         """Lay arrays on the pile and return where the first of them starts."""
@@ -134,7 +181,9 @@ def _column_blocks(width: int, levels: int, row: int, lam: int, first: int) -> n
 
 def _best_chain(cp: CrossProducts) -> tuple[int, ...]:
     """Return the chain of nested factors with the most group effects; the one with larger levels first in a tie."""
-    nested = {(a, b): _is_nested(cp, a, b) for a in range(len(cp.factors)) for b in range(len(cp.factors)) if a != b}
+    nested = {
+        (a, b): _is_nested(cp, a, b) for a in range(len(cp.factors)) for b in range(len(cp.factors)) if a != b
+    }
     from_fine_to_coarse = sorted(range(len(cp.factors)), key=lambda f: -cp.factors[f].n_levels)
     chains = []
     for start in range(len(cp.factors)):

@@ -24,10 +24,10 @@ def conditional_variances(cp: CrossProducts, theta: np.ndarray) -> list[np.ndarr
         Relative covariance parameters in the user's columns.
     """
     kernel = gaussian_kernel(cp)
-    state = kernel.eliminate(basis_lambdas(cp, theta))
+    at = basis_lambdas(cp, theta)
     lambdas = split_theta(np.asarray(theta, float), map(len, cp.basis.z))
     out = []
-    for K, t, lam in zip(kernel.backward(state).K, cp.basis.z, lambdas, strict=True):
+    for K, t, lam in zip(kernel.effects(at).K, cp.basis.z, lambdas, strict=True):
         inverse, varies = np.linalg.inv(t), np.any(lam != 0, axis=1)
         out.append(inverse @ K @ inverse.T * np.outer(varies, varies))
     return out

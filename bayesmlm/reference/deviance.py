@@ -148,7 +148,7 @@ def profile(cp: CrossProducts, theta: np.ndarray, reml: bool) -> Profile:
     inverse = np.linalg.inv(basis.x)
     vcov = inverse @ np.linalg.solve(state.reduced[:k, :k], inverse.T)
     lambdas = split_theta(np.asarray(theta, float), map(len, basis.z))
-    found = gaussian_kernel(cp).backward(state.eliminated)
+    found = gaussian_kernel(cp).effects(state.lambdas)
     return Profile(
         criterion=state.criterion(reml),
         logdet_L=state.logdet_L,

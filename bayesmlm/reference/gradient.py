@@ -36,9 +36,9 @@ def marginal_gradient(state: Elimination, middle: np.ndarray) -> list[np.ndarray
     sum_j Z_j'V^-1 Z_j - sum_j s_j Q s_j' of each block, shape (p, p), with s_j of `scores`; in Lambda the
     derivative is 2 G Lambda.
     """
-    return gaussian_kernel(state.cp).backward(state.eliminated, middle).G
+    return gaussian_kernel(state.cp).effects(state.lambdas, middle).G
 
 
 def scores(state: Elimination) -> list[np.ndarray]:
     """Return s_j = Z_j'V^-1 [X y] of each block of the design, shape (J, p, k + 1), in the basis."""
-    return gaussian_kernel(state.cp).backward(state.eliminated).scores
+    return gaussian_kernel(state.cp).effects(state.lambdas).scores
