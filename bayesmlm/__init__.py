@@ -24,6 +24,7 @@ from bayesmlm.errors import (
 
 if TYPE_CHECKING:
     from bayesmlm import plots
+    from bayesmlm.anova import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
@@ -47,6 +48,7 @@ __version__ = "0.1.0.dev0"
 
 # Where each public name lives; it is imported when first used, so that `import bayesmlm` is quick.
 _HOMES = {
+    "bayesmlm.anova": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
@@ -61,6 +63,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Anova",
     "BayesMLMError",
     "BayesMLMWarning",
     "ConvergenceWarning",
@@ -72,6 +75,8 @@ __all__ = [
     "PriorError",
     "ReferenceFit",
     "SamplingError",
+    "TermAnova",
+    "anova",
     "cauchy",
     "compare",
     "complete_pooling",

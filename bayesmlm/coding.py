@@ -83,7 +83,7 @@ def _term_columns(
     block, labels = np.ones((n, 1)), [""]
     for factor in term.factors:
         columns, names = _factor_columns(factor, values[str(factor)], str(factor) in full, evaluator)
-        block = (columns[:, :, None] * block[:, None, :]).reshape(n, -1)
+        block = (columns[:, :, None] * block[:, None, :]).reshape(n, columns.shape[1] * block.shape[1])
         labels = [f"{old}:{new}" if old else new for new in names for old in labels]
     return block, labels
 
@@ -98,7 +98,9 @@ def _factor_columns(
             level = f"only the level {value.levels[0]!r}" if value.levels else "no levels"
             raise DataError(f"{text} has {level} in the rows used: leave it out of the formula")
         shown = np.arange(first, len(value.levels))
-        return (value.codes[:, None] == shown).astype(float), [f"{text}{value.levels[i]}" for i in shown]
+        columns = (value.codes[:, None] == shown).astype(float)
+        columns[value.codes < 0] = np.nan  # only new data have rows with missing values
+        return columns, [f"{text}{value.levels[i]}" for i in shown]
     if not isinstance(value, np.ndarray):
         raise evaluator.error(f"{node} is a constant, not a column", node)
     if value.shape[1:] in {(), (1,)}:

@@ -102,6 +102,11 @@ def is_logical(factor: Factor) -> bool:
     return set(factor.levels) <= {"TRUE", "FALSE"}
 
 
+def truth(factor: Factor) -> np.ndarray:
+    """Return 1 for TRUE, 0 for FALSE, NaN for missing."""
+    return np.array([*(level == "TRUE" for level in factor.levels), np.nan])[factor.codes]
+
+
 def missing_rows(value: Value) -> np.ndarray | None:
     """Return which rows of a value are missing, or None for a constant."""
     if isinstance(value, Factor):

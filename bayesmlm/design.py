@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayesmlm.blocks import Block as Block
+from bayesmlm.blocks import build_blocks, reject_repeated
 from bayesmlm.coding import Columns, independent_columns, model_columns
 from bayesmlm.columns import Factor, as_frame
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Bar, Formula, parse_formula
+from bayesmlm.formula import Formula, parse_formula
 from bayesmlm.rows import complete_rows, row_values, used_columns
+from bayesmlm.source import Learned
 from bayesmlm.syntax import Call, Name
-
-
-@dataclass(frozen=True)
-class Block:
-    """One bar of the formula: correlated effects of p columns for each level of a grouping factor.
-
-    Attributes
-    ----------
-    label : str
-        Unique among the blocks: `group`, or ``"g.1"``, ``"g.2"`` for further blocks on the same factor.
-    group : str
-        The grouping factor as lme4 names it; ``"cask:batch"`` for an interaction.
-    columns : tuple of str
-        R's names of the p columns, ``("(Intercept)", "femaleF")``.
-    levels : tuple of str
-        The J levels that occur in the rows used, in the factor's order.
-    index : ndarray of int, shape (n,)
-        Level of each row.
-    Z : ndarray, shape (n, p)
-        Values of the columns; never an indicator matrix.
-    bar : Bar
-        The bar as parsed.
-    assign : tuple of int
-        For each column the position of its term in ``bar.effects.terms``; -1 for the intercept.
-    """
-
-    label: str
-    group: str
-    columns: tuple[str, ...]
-    levels: tuple[str, ...]
-    index: np.ndarray
-    Z: np.ndarray
-    bar: Bar
-    assign: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +54,13 @@ class Design:
         Coefficients left out because their columns are linear combinations of others.
     assign : tuple of int
         For each coefficient the position of its term in ``formula.fixed.terms``; -1 for the intercept.
+    learned : Learned
+        What the formula's expressions learned from the data, for evaluating them on new data.
+    given : mapping of str to object
+        The arguments ``weights`` and ``offset`` as the caller gave them.
+    data : DataFrame or None
+        The caller's data, not a copy, for fitting another formula to them. It is left out when a design is
+        pickled: then None.
     """
 
     formula: Formula
@@ -102,6 +77,12 @@ class Design:
     weights: np.ndarray | None = None
     aliased: tuple[str, ...] = ()
     assign: tuple[int, ...] = ()
+    learned: Learned = field(default_factory=Learned)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    data: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "data": None}
 
     @property
     def nobs(self) -> int:
@@ -136,7 +117,8 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
     FormulaError
         For an unknown column or function; the message points at it.
     DataError
-        For data the formula cannot use: no rows, infinite values, a factor with one level, ...
+        For data the formula cannot use: no rows, infinite values, a factor with one level, a predictor that is
+        0 in every row, ...
 
     Warns
     -----
@@ -158,7 +140,8 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
     y, response = _response(parsed, evaluator)
     columns = model_columns(parsed.fixed, evaluator)
     _check_finite(columns, parsed)
-    _reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
+    reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
+    _reject_zero(columns, parsed)
     columns, aliased = _full_rank(columns)
     return Design(
         formula=parsed,
@@ -166,7 +149,7 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         y=y,
         X=columns.values,
         coefficients=columns.names,
-        blocks=_blocks(parsed, evaluator),
+        blocks=build_blocks(parsed, evaluator),
         frame=frame.loc[:, used_columns(parsed, frame)].iloc[kept].reset_index(drop=True),
         rows=kept,
         dropped=dropped,
@@ -175,6 +158,9 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         weights=_checked_weights(extra["weights"], kept),
         aliased=aliased,
         assign=columns.term,
+        learned=evaluator.learned,
+        given={"weights": weights, "offset": offset},
+        data=frame,
     )
 
 
@@ -208,6 +194,16 @@ def _check_finite(columns: Columns, formula: Formula) -> None:
         if bad:
             hint = " (log(0) is infinite)" if re.search(r"\blog\w*\(", name) else ""
             raise DataError(f"{name} is infinite in {bad} rows{hint}: filter or change them, then fit again")
+
+
+def _reject_zero(columns: Columns, formula: Formula) -> None:
+    """Refuse a numeric predictor that is 0 throughout; an empty cell of an interaction is left out instead."""
+    for name, column, term in zip(columns.names, columns.values.T, columns.term, strict=True):
+        if term >= 0 and len(formula.fixed.terms[term].factors) == 1 and not column.any():
+            raise DataError(
+                f"{name} is 0 in all {len(column)} rows used, so it has no coefficient: leave it out of the formula, "
+                "or see whether the rows in which it differs from 0 were dropped"
+            )
 
 
 def _full_rank(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
@@ -246,85 +242,3 @@ def _checked_weights(given: np.ndarray | None, kept: np.ndarray) -> np.ndarray |
     if not np.isfinite(weights).all() or (weights <= 0).any():
         raise DataError("weights are positive, finite numbers, one per row: leave out rows of weight 0")
     return weights
-
-
-# -- the random part -----------------------------------------------------------------------------
-
-
-def _blocks(formula: Formula, evaluator: Evaluator) -> tuple[Block, ...]:
-    groups = {bar.group_name: _group_factor(bar, evaluator) for bar in formula.bars}
-    sizes = [len(groups[bar.group_name].levels) for bar in formula.bars]
-    order = list(range(len(sizes)))
-    if any(later > earlier for earlier, later in itertools.pairwise(sizes)):
-        order = sorted(order, key=sizes.__getitem__)[::-1]  # lme4's rev(order(nl)): ties are reversed too
-    taken = set(groups)  # a second block on g is labelled g.1, unless there is a factor of that name
-    labels: list[str] = []
-    blocks: list[Block] = []
-    for i in order:
-        name = formula.bars[i].group_name
-        numbered = (f"{name}.{k}" for k in itertools.count(1) if f"{name}.{k}" not in taken)
-        labels.append(name if name not in labels else next(numbered))
-        taken.add(labels[-1])
-        blocks.append(_block(formula.bars[i], labels[-1], groups[name], evaluator))
-    _warn_shared_columns(blocks)
-    return tuple(blocks)
-
-
-def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:
-    """The grouping factor: observed combinations only, the first factor varying slowest."""
-    values = [evaluator.take_factor(g) for g in bar.group]
-    codes, levels = values[0].codes, values[0].levels
-    for value in values[1:]:
-        combined = codes * len(value.levels) + value.codes
-        present, codes = np.unique(combined, return_inverse=True)
-        pairs = [divmod(int(c), len(value.levels)) for c in present]
-        levels = tuple(f"{levels[a]}:{value.levels[b]}" for a, b in pairs)
-    _reject_repeated(levels, f"combinations of levels in {bar.group_name}", "rename levels that hold ':'")
-    if len(levels) < 2:
-        raise DataError(
-            f"the grouping factor {bar.group_name} has one level only ({levels[0]}): effects that vary "
-            f"between groups need two or more; leave out {bar}"
-        )
-    return Factor(levels, codes)
-
-
-def _reject_repeated(names: tuple[str, ...], what: str, advice: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"two {what} are both named {twice[0]!r}: {advice}")
-
-
-def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
-    columns = model_columns(bar.effects, evaluator)
-    _reject_repeated(columns.names, f"columns of {bar}", "rename a column or a level")
-    for name, column in zip(columns.names, columns.values.T, strict=True):
-        if not np.isfinite(column).all():
-            raise DataError(
-                f"{name} in {bar} is infinite in some rows: filter or change them, then fit again"
-            )
-        if name != "(Intercept)" and np.ptp(column) == 0:
-            message = f"{name} is constant, so its effect in {bar} cannot be told from an intercept's"
-            warn(message, DataWarning)
-    n, n_levels, p = len(group.codes), len(group.levels), len(columns.names)
-    if n_levels * p >= n:
-        effects = f"{n_levels} levels" if p == 1 else f"{n_levels} levels x {p} columns"
-        message = (
-            f"{bar} has as many group effects ({effects}) as there are rows ({n}): the data cannot tell them "
-            "from the residuals, so only the prior does; take a coarser grouping factor or fewer columns"
-        )
-        warn(message, DataWarning)
-    return Block(
-        label, bar.group_name, columns.names, group.levels, group.codes, columns.values, bar, columns.term
-    )
-
-
-def _warn_shared_columns(blocks: list[Block]) -> None:
-    for i, block in enumerate(blocks):
-        for other in blocks[:i]:
-            shared = sorted(set(block.columns) & set(other.columns))
-            if other.group == block.group and shared:
-                message = (
-                    f"{other.bar} and {block.bar} both give {block.group} an effect of {shared[0]}: only their "
-                    "sum is seen in the data; write one block, or blocks without an effect in common"
-                )
-                warn(message, DataWarning)

@@ -10,20 +10,11 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm import transforms
-from bayesmlm.columns import Factor, Value, column_factor, column_value, drop_unused, is_logical, level_text
+from bayesmlm.columns import Factor, Value, column_factor, drop_unused, is_logical, level_text, truth
 from bayesmlm.errors import FormulaError, did_you_mean
-from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, String, Unary, names_in
+from bayesmlm.source import CONSTANTS, Source
+from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, String, Unary
 
-CONSTANTS: dict[str, Any] = {
-    "TRUE": True,
-    "True": True,
-    "T": True,
-    "FALSE": False,
-    "False": False,
-    "F": False,
-    "pi": np.pi,
-}
-CONSTANTS |= {"NULL": None, "None": None}
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -50,70 +41,40 @@ ONE_ARGUMENT = {*transforms.ELEMENTWISE, *transforms.SUMMARIES, "center"}
 KNOWN = {*FUNCTIONS, *FACTORS, *NUMERIC, "I", "as.vector", "relevel", "cbind", "c", "offset"}
 
 
-class Evaluator:
+class Evaluator(Source):
     """Evaluates expressions of one formula on a frame.
 
     As in R, a transformation sees every row of the data (``scale(x)`` takes the mean of all known x), also
-    rows that a missing value elsewhere keeps out of the fit; `rows` are taken from its result.
-
-    Parameters
-    ----------
-    frame
-        The data.
-    text
-        The formula, for errors that point into it.
-    rows
-        Positions of the rows to return; all if None.
+    rows that a missing value elsewhere keeps out of the fit; `rows` are taken from its result. Parameters are
+    those of `Source`.
     """
 
-    def __init__(self, frame: pd.DataFrame, text: str, rows: np.ndarray | None = None):
-        self.frame, self.text, self.rows = frame, text, rows
-
-    @property
-    def n(self) -> int:
-        """Number of rows returned."""
-        return len(self.frame) if self.rows is None else len(self.rows)
-
-    def error(self, message: str, node: Node) -> FormulaError:
-        return FormulaError(message, self.text, node.start, node.end)
-
-    def columns(self, node: Node) -> list[str]:
-        """Return the data columns an expression uses; an unknown name is an error."""
-        used = []
-        for name in names_in(node):
-            if name.name in self.frame.columns:
-                used.append(name.name)
-            elif name.name not in CONSTANTS:
-                hint = (
-                    did_you_mean(name.name, self.frame.columns) or f" The data have: {self._column_list()}."
-                )
-                raise self.error(f"unknown column {name.name!r}.{hint}", name)
-        return used
-
-    def _column_list(self) -> str:
-        names = [str(c) for c in self.frame.columns]
-        return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-
     def take(self, node: Node) -> Value:
-        """Evaluate an expression and return it on the chosen rows; a factor keeps the levels it has there."""
-        return self._chosen(self.value(node))
+        """Evaluate an expression and return it on the chosen rows; a factor keeps the levels it has there.
+
+        Raises
+        ------
+        DataError
+            If new data have a category that the rows of the fit had not.
+        """
+        value = self.chosen(self.value(node))
+        if isinstance(value, Factor):
+            value = self.with_levels(self.learned.kept, str(node), value, node)
+            self.reject_new_levels(value, self.learned.kept[str(node)], str(node))
+        return value
 
     def take_factor(self, node: Node) -> Factor:
-        """Evaluate an expression, make categories of it, and return it on the chosen rows."""
-        return self._chosen(self.as_factor(node))
+        """Evaluate an expression, make categories of it, and return it on the chosen rows.
 
-    def _chosen(self, value: Value) -> Value:
-        if self.rows is None:
-            return value
-        if isinstance(value, Factor):
-            return drop_unused(Factor(value.levels, value.codes[self.rows]))
-        return value[self.rows] if isinstance(value, np.ndarray) and value.ndim else value
+        Categories that are new to a fit come after its own, which are ``learned.kept``.
+        """
+        return self.with_levels(self.learned.kept, str(node), self.chosen(self.as_factor(node)), node)
 
     def value(self, node: Node) -> Value:
         """Evaluate an expression on all rows."""
         match node:
             case Name(name):
-                return column_value(self.frame[name]) if name in self.frame.columns else CONSTANTS[name]
+                return self.column(node) if name in self.frame.columns else CONSTANTS[name]
             case Number(value):
                 return np.float64(value)  # 1 / 0 is Inf, as in R
             case String(value):
@@ -142,8 +103,7 @@ class Evaluator:
         value = self.value(node)
         if isinstance(value, Factor):
             if is_logical(value):
-                truth = np.array([*(level == "TRUE" for level in value.levels), np.nan])
-                return truth[value.codes]
+                return truth(value)
             message = f"{node} is categorical, and arithmetic needs numbers: as.numeric({node}) makes them"
             raise self.error(message, node)
         if value is None or isinstance(value, str | list):
@@ -222,24 +182,46 @@ class Evaluator:
             raise self.error(f"{node.func}() needs a column", node)
         if func in ONE_ARGUMENT and len(given) + len(keywords) > 1:
             raise self.error(f"{node.func}() takes one expression", node)
-        function = FUNCTIONS[func]
         try:
             with np.errstate(all="ignore"):
                 if func in transforms.OF_EACH_ROW:
-                    return function(*given, **keywords)
-                return _on_known_rows(function, *given, **keywords)
+                    return transforms.OF_EACH_ROW[func](*given, **keywords)
+                return self.of_column(func, node, *given, **keywords)
+        except FormulaError:
+            raise
         except (TypeError, ValueError) as problem:
-            raise self.error(f"{node} cannot be computed: {problem}", node) from problem
+            reason = str(problem).removeprefix("learn_")
+            raise self.error(f"{node} cannot be computed: {reason}", node) from problem
+
+    def of_column(self, func: str, node: Call, x: Any, *args: Any, **keywords: Any) -> Any:
+        """Apply a function of a whole column to its known rows; its result is missing in the others."""
+        if not isinstance(x, np.ndarray):
+            raise ValueError("it takes a column, not a constant")
+        known = np.ones(len(x), dtype=bool) if x.ndim > 1 else ~np.isnan(x)
+        if not np.isinf(x[known]).any():
+            learned = self.learned.parameters
+            learn, apply = transforms.OF_THE_COLUMN.get(func, (None, None))
+            if not self.is_new:
+                summary = learn or transforms.SUMMARIES[func]
+                learned[str(node)] = summary(x[known], *args, **keywords)
+            state = self.recall(learned, str(node), node)
+            return state if apply is None else _on_rows(known, apply(x[known], state))
+        raise ValueError("the column has infinite values; filter or change them first")
 
     def as_factor(self, node: Node) -> Factor:
         """Evaluate an expression and make categories of it."""
+        key = f"factor({node})"
+        if self.is_new and isinstance(node, Name) and key in self.learned.levels:
+            # numbers as categories, "12" for 12: new data may have them as either
+            return self.with_levels(self.learned.levels, key, column_factor(self.frame[node.name]), node)
         value = self.value(node)
         if isinstance(value, Factor):
             return value
         if not isinstance(value, np.ndarray) or value.ndim != 1:
             raise self.error(f"{node} is not one column, so it has no categories", node)
         # not by way of `value`: as a float a long identifier would lose digits
-        return column_factor(self.frame[node.name] if isinstance(node, Name) else pd.Series(value))
+        column = self.frame[node.name] if isinstance(node, Name) else pd.Series(value)
+        return self.with_levels(self.learned.levels, key, column_factor(column), node)
 
     def factor(self, node: Call) -> Factor:
         """``factor(x, levels = c(...), labels = c(...))``, ``C(x)``, ``relevel(f, ref = "a")``."""
@@ -288,7 +270,12 @@ class Evaluator:
         if not isinstance(value, Factor) or is_logical(value):
             return self.numeric(node)
         is_text = isinstance(node, Name) and not isinstance(self.frame[node.name].dtype, pd.CategoricalDtype)
-        if not is_text:
+        key = f"as.numeric({node})"
+        if not self.is_new:
+            self.learned.levels[key] = () if is_text else value.levels
+        known = self.recall(self.learned.levels, key, node)
+        if known:
+            self.reject_new_levels(value, known, str(node))
             return np.where(value.codes < 0, np.nan, value.codes + 1.0)
         try:
             numbers = np.array([*map(float, value.levels), np.nan])
@@ -311,18 +298,10 @@ def _as_text(value: Value) -> Any:
     return level_text(value)
 
 
-def _on_known_rows(function: Callable[..., Any], x: Any, *args: Any, **keywords: Any) -> Any:
-    """Apply a function of a whole column to its known rows; its result is missing in the others."""
-    if not isinstance(x, np.ndarray):
-        raise ValueError("it takes a column, not a constant")
-    if x.ndim > 1:
-        return function(x, *args, **keywords)
-    known = ~np.isnan(x)
-    if not np.isfinite(x[known]).all():
-        raise ValueError("the column has infinite values; filter or change them first")
-    result = function(x[known], *args, **keywords)
-    if np.ndim(result) == 0:
+def _on_rows(known: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """Put values in their rows; the others are missing."""
+    if known.all():
         return result
-    full = np.full((len(x), *result.shape[1:]), np.nan)
+    full = np.full((len(known), *result.shape[1:]), np.nan)
     full[known] = result
     return full

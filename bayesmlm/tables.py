@@ -14,6 +14,7 @@ from bayesmlm.covariance import BlockCovariance, VarCorr, lower_pairs
 from bayesmlm.diagnostics import convergence_frame, parameter_draws, variance_draws
 from bayesmlm.draws import SAMPLE, Posterior, mean_cov
 from bayesmlm.errors import BayesMLMError, did_you_mean
+from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
 
 MAD_FACTOR = 1.4826  # makes the median absolute deviation of a normal sample estimate its sd
@@ -217,20 +218,27 @@ def _draw_rows(draws: xr.DataArray, rows: list[tuple], conf_level: float) -> pd.
 
 
 def tidy_reference(
-    estimate: LmerEstimate, effects: str | Iterable[str] | None = None, conf_level: float = 0.95
+    estimate: LmerEstimate,
+    effects: str | Iterable[str] | None = None,
+    conf_level: float = 0.95,
+    tests: CoefficientTests | None = None,
 ) -> pd.DataFrame:
     """Return one row per parameter of a reference fit; Wald intervals for fixed and group effects.
 
-    Standard deviations and correlations have no standard error here (NaN): a Wald interval would be
-    wrong for them.
+    With `tests` the fixed effects have their standard errors, degrees of freedom and p values, and t
+    intervals. Standard deviations and correlations have no standard error here (NaN): a Wald interval would
+    be wrong for them.
     """
     chosen = check_effects(effects)
-    z = stats.norm.ppf((1 + check_probability(conf_level, "conf_level")) / 2)
+    level = check_probability(conf_level, "conf_level")
+    z = stats.norm.ppf((1 + level) / 2)
     parts = []
     rows: list[tuple]
     if "fixed" in chosen:
         rows = [("fixed", None, None, n) for n in estimate.coefficients]
-        parts.append(_estimate_rows(rows, estimate.beta, estimate.se, z))
+        parts.append(
+            _fixed_rows(rows, estimate, z) if tests is None else _tested_rows(rows, estimate, tests, level)
+        )
     if "ran_pars" in chosen:
         varcorr = estimate.varcorr
         rows = [("ran_pars", g, None, t) for g, t in variance_terms(varcorr.blocks)]
@@ -245,14 +253,36 @@ def tidy_reference(
     return pd.concat(parts, ignore_index=True)
 
 
-def _estimate_rows(rows: list[tuple], value: np.ndarray, se: np.ndarray, z: float) -> pd.DataFrame:
+def coefficient_frame(estimate: LmerEstimate, tests: CoefficientTests | None) -> pd.DataFrame:
+    """Return the table of fixed effects: estimate, std_error, df, statistic, p_value by R's name.
+
+    Without `tests` df and p_value are NaN.
+    """
+    rows = [("fixed", None, None, n) for n in estimate.coefficients]
+    frame = _fixed_rows(rows, estimate, 0.0) if tests is None else _tested_rows(rows, estimate, tests, 0.95)
+    columns = ["estimate", "std_error", "df", "statistic", "p_value"]
+    return frame.set_index("term")[columns].rename_axis(None)
+
+
+def _fixed_rows(rows: list[tuple], estimate: LmerEstimate, z: float) -> pd.DataFrame:
+    return _estimate_rows(rows, estimate.beta, estimate.se, z).assign(statistic=estimate.beta / estimate.se)
+
+
+def _tested_rows(
+    rows: list[tuple], estimate: LmerEstimate, tests: CoefficientTests, conf_level: float
+) -> pd.DataFrame:
+    t = stats.t.ppf((1 + conf_level) / 2, tests.df)
+    frame = _estimate_rows(rows, estimate.beta, tests.se, t)
+    return frame.assign(statistic=tests.statistic, df=tests.df, p_value=tests.p_value)
+
+
+def _estimate_rows(
+    rows: list[tuple], value: np.ndarray, se: np.ndarray, quantile: float | np.ndarray
+) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=COLUMNS[:4])
     frame["estimate"], frame["std_error"] = value, se
-    frame["conf_low"], frame["conf_high"] = value - z * se, value + z * se
-    fixed = (frame["effect"] == "fixed").to_numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        frame["statistic"] = np.where(fixed, value / se, np.nan)
-    return frame.assign(df=np.nan, p_value=np.nan)
+    frame["conf_low"], frame["conf_high"] = value - quantile * se, value + quantile * se
+    return frame.assign(statistic=np.nan, df=np.nan, p_value=np.nan)
 
 
 # -- group effects ---------------------------------------------------------------------------------

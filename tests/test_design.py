@@ -487,7 +487,6 @@ ALIASED = [
     ("y ~ w + z + x", "(Intercept) | w | z", "x"),
     ("y ~ x + near9", "(Intercept) | x", "near9"),
     ("y ~ x + near5", "(Intercept) | x | near5", ""),
-    ("y ~ I(x * 0) + x", "(Intercept) | x", "I(x * 0)"),
     ("y ~ x * x2", "(Intercept) | x | x:x2", "x2"),
     ("y ~ 0 + f:t", "fb:tFALSE | fc:tFALSE | fa:tTRUE | fc:tTRUE", "fa:tFALSE | fb:tTRUE"),
 ]

@@ -101,7 +101,7 @@ def test_chain_is_the_nested_factors_and_the_tail_the_others():
     levels = [cp.factors[f].n_levels for f in ordered.order]
     assert levels[:3] == [18, 6, 3]
     assert sorted(levels[3:]) == [4, 5]
-    assert ordered.sums.index[[sums.CHAIN, sums.TAIL]].tolist() == [3, 5 * 2 + 4]
+    assert ordered.sums.layout[[sums.CHAIN, sums.TAIL]].tolist() == [3, 5 * 2 + 4]
 
 
 def test_nested_factors_cost_no_dense_matrix():
@@ -112,7 +112,7 @@ def test_nested_factors_cost_no_dense_matrix():
     design = build_design("y ~ x + (1 | c) + (1 | s) + (1 | r)", frame)
     cp = cross_products(design, orthogonal_basis(design))
     kernel = GaussianKernel(cp)
-    assert kernel.sums.index[sums.TAIL] == 0
+    assert kernel.sums.layout[sums.TAIL] == 0
     assert sum(part.nbytes for part in kernel.sums) < 3e6
     assert np.isfinite(kernel.log_density([np.eye(1)] * 3, 1.0, True)[0])
 

@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -105,7 +104,7 @@ class GaussianKernel:
         self.n, self.k = cp.n, cp.n_coefficients
         self._blocks = [cp.factors[f].blocks for f in self.order]
         self._widths = [cp.factors[f].widths for f in self.order]
-        self.n_lambda = int(self.sums.index[THETA])
+        self.n_lambda = int(self.sums.layout[THETA])
 
     def _call(
         self,
@@ -117,7 +116,7 @@ class GaussianKernel:
         Q: np.ndarray | None = None,
     ) -> tuple[tuple[float, float, float, float], np.ndarray]:
         """Return the results of `marginal.marginal` and the memory it has filled."""
-        k, memory = self.k, np.empty(self.sums.index[AT["MEMORY"]])
+        k, memory = self.k, np.empty(self.sums.layout[AT["MEMORY"]])
         P0, m0, middle = (
             self._part(memory, x, size) for x, size in (("P0", k * k), ("M0", k), ("Q", (k + 1) ** 2))
         )
@@ -127,7 +126,7 @@ class GaussianKernel:
         return self._marginal.marginal(*self.sums, memory, self.n, float(sigma), integrate, task), memory
 
     def _part(self, memory: np.ndarray, name: str, size: int) -> np.ndarray:
-        start = self.sums.index[AT[f"AT_{name}"]]
+        start = self.sums.layout[AT[f"AT_{name}"]]
         return memory[start : start + size]
 
     def log_density(
@@ -161,7 +160,7 @@ class GaussianKernel:
     def eliminate(self, lambdas: list[np.ndarray]) -> Eliminated:
         """Eliminate the group effects at one Lambda."""
         found, memory = self._call(lambdas, 1.0, False, self._marginal.VALUE)
-        start, r = self.sums.index[RR], self.k + 1
+        start, r = self.sums.layout[RR], self.k + 1
         return Eliminated(lambdas, found[3], memory[start : start + r * r].reshape(r, r).copy())
 
     def effects(self, lambdas: list[np.ndarray], Q: np.ndarray | None = None) -> Effects:
@@ -170,10 +169,10 @@ class GaussianKernel:
         Without Q there is no derivative; G is then empty.
         """
         _, memory = self._call(lambdas, 1.0, False, self._marginal.EFFECTS_GIVEN_Q, Q=Q)
-        n_effects, chain, n_tail, r = self.sums.index[[EFFECTS, CHAIN, TAIL, R]]
+        n_effects, chain, n_tail, r = self.sums.layout[[EFFECTS, CHAIN, TAIL, R]]
         B, scores = (self._part(memory, x, n_effects * r).reshape(-1, r) for x in ("B", "SCORES"))
         K = self._part(memory, "K", n_tail**2).reshape(n_tail, n_tail)
-        N = memory[self.sums.index[TT] :][: n_tail**2].reshape(n_tail, n_tail)
+        N = memory[self.sums.layout[TT] :][: n_tail**2].reshape(n_tail, n_tail)
         curve, middle = (
             self._part(memory, "CURVE", self.n_lambda),
             self._part(memory, "Q", r * r).reshape(r, r),
@@ -216,7 +215,7 @@ class GaussianKernel:
         return self._part(memory, "KD", start + levels * p * p)[start:].reshape(levels, p, p)
 
     def _tail_rows(self, f: int) -> slice:
-        first = self.sums.index[EFFECTS] - self.sums.index[TAIL]
+        first = self.sums.layout[EFFECTS] - self.sums.layout[TAIL]
         start = self.sums.of(f, ROW) - first
         return slice(start, start + self.sums.of(f, LEVELS) * self.sums.of(f, WIDTH))
 

@@ -6,6 +6,8 @@ cached, because compiled code refers to it by name. SciPy exports the addresses 
 
 from __future__ import annotations
 
+from typing import Any
+
 import llvmlite.binding
 import numpy as np
 from numba import njit, types
@@ -18,7 +20,7 @@ TILE = 32
 _INT, _DOUBLE = types.CPointer(types.int32), types.CPointer(types.float64)
 
 
-def _lapack(name: str) -> types.ExternalFunction:
+def _lapack(name: str) -> Any:
     symbol = f"bayesmlm_{name}"
     llvmlite.binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_lapack", name))
     return types.ExternalFunction(symbol, types.void(_INT, _INT, _DOUBLE, _INT, _INT))

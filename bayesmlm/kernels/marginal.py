@@ -13,9 +13,12 @@ with A_j what Z_j'WZ_j has become by the eliminations before it and R_j the same
 and the tail follows by one dense Cholesky factor. This is the sparse Cholesky factor of Bates, Maechler, Bolker &
 Walker (2015, J. Stat. Softw. 67(1), eq. 17 and 18), with Lambda kept apart from the sums.
 
-For derivatives it then runs the other way. With K = Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda' = Var(b | y, beta) / sigma^2, of which
-only the blocks of levels that meet are needed (Takahashi's recursion), P_j = H_j'H_j, F_j the part of R_j in group
-effects, K_+ the part of K that belongs to them, and R_j now the part in [X y],
+For derivatives it then runs the other way. With
+
+    K = Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda' = Var(b | y, beta) / sigma^2,
+
+of which only the blocks of levels that meet are needed (Takahashi's recursion), P_j = H_j'H_j, F_j the part of R_j in
+group effects, K_+ the part of K that belongs to them, and R_j now the part in [X y],
 
     K_j+ = -P_j F_j K_+,   K_jj = P_j - K_j+ F_j'P_j,   B_j = P_j (R_j - F_j B_+),
     s_j = Z_j'V^-1 [X y] = (I - A_j P_j)(R_j - F_j B_+),
@@ -28,6 +31,7 @@ G = sum_j Z_j'V^-1 Z_j - s_j Q s_j'.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from numba import boolean, float64, int64, njit, types
 
@@ -77,12 +81,14 @@ AT_P, AT_IA, AT_FKF, AT_G, AT_REST = (sums.AT[f"AT_{x}"] for x in ("P", "IA", "F
 AT_FIXED, AT_TALL = sums.AT["AT_FIXED"], sums.AT["AT_TALL"]
 
 # Functions that only compiled code calls: compiled with their caller, and part of its cache. In all of them z is
-# `Sums.index` and mem the working memory; offsets are looked up before inner loops, because the compiler cannot know
+# `Sums.layout` and mem the working memory; offsets are looked up before inner loops, because the compiler cannot know
 # that writing to one array leaves the other as it is.
-_internal = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_internal = njit(**_OPTIONS, **_NO_WRAPPERS)
 
 
-_inlined = njit(nogil=True, error_model="numpy", inline="always")
+_inlined = njit(**_OPTIONS, inline="always")
 
 
 # -- forward ---------------------------------------------------------------------------------------
@@ -502,8 +508,7 @@ def _fixed_part(z, mem, w):
 @njit(
     types.UniTuple(float64, 4)(int64[::1], float64[::1], float64[::1], int64, float64, boolean, int64),
     cache=True,
-    nogil=True,
-    error_model="numpy",
+    **_OPTIONS,
 )
 def marginal(z, numbers, mem, n, sigma, integrate, task):
     """Log-density of (Lambda, sigma), its gradient, and the conditional distribution of the group effects.
@@ -525,7 +530,7 @@ def marginal(z, numbers, mem, n, sigma, integrate, task):
     Parameters
     ----------
     z, numbers
-        `Sums.index` and `Sums.numbers`.
+        `Sums.layout` and `Sums.numbers`.
     mem : ndarray, length z[MEMORY]
         Working memory. In: Lambda of each factor (p, p), row by row, in elimination order (AT_LAMBDA); P0 (k, k) and m0
         (k,) in the basis of the cross products; for EFFECTS_GIVEN_Q a symmetric Q (r, r). Out: S (RR); and, but for

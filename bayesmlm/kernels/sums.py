@@ -23,19 +23,19 @@ from bayesmlm.errors import DataError
 LARGEST_TAIL = 20_000  # order of the dense matrix: 3 GB
 
 
-# What `Sums.index` holds of each factor, from FACTORS on, STRIDE numbers each: width p, levels J, number m of right-hand
-# columns (those of the parents, and r), where Lambda and the group effects start; where in `Sums.numbers` are
-# Z_j'WZ_j (ZZ, (J, p, p)), Z_j'W[Z_parents X y] (ZR, (J, p, m)) and Z_j'Wz of each entry (ZT, (E_c, p)); where K_jj (HD,
-# (J, p, p)), K_j,parents (KR, (J, p, m - r)) and K_j,entries (KT, (E_c, p)) go; where in `Sums.index` are the level of
-# each later chain factor d that each level belongs to (PARENT, (C - c - 1, J)), where the entries of each level start
-# (START, J + 1), and for each later d the entry of the parent with the same tail column (POSITION, (C - c - 1, E_c));
-# the number of the first entry and of entries.
+# What `Sums.layout` holds of each factor, from FACTORS on, STRIDE numbers each: width p, levels J, number m of
+# right-hand columns (those of the parents, and r), where Lambda and the group effects start; where in `Sums.numbers`
+# are Z_j'WZ_j (ZZ, (J, p, p)), Z_j'W[Z_parents X y] (ZR, (J, p, m)) and Z_j'Wz of each entry (ZT, (E_c, p)); where
+# K_jj (HD, (J, p, p)), K_j,parents (KR, (J, p, m - r)) and K_j,entries (KT, (E_c, p)) go; where in `layout` are the
+# level of each later chain factor d that each level belongs to (PARENT, (C - c - 1, J)), where the entries of each
+# level start (START, J + 1), and for each later d the entry of the parent with the same tail column (POSITION,
+# (C - c - 1, E_c)); the number of the first entry and of entries.
 WIDTH, LEVELS, RIGHT, LAM, ROW, ZZ, ZR, ZT, HD, KR, KT, PARENT, START, POSITION, ENTRY, ENTRIES = range(16)
 STRIDE = 16
-# What it holds of all of them: numbers of chain factors, tail columns n_t, right-hand columns r and group effects, length
-# of Lambda; where in `numbers` are Z_t'WZ_t (TT), Z_t'W[X y] (TR) and [X y]'W[X y] (RR); where in `index` are the tail
-# column of each entry (COLUMN) and, for each tail column, where the columns of its level start, their number and where
-# its Lambda starts (BLOCK, (n_t, 3)).
+# What it holds of all of them: numbers of chain factors, tail columns n_t, right-hand columns r and group effects,
+# length of Lambda; where in `numbers` are Z_t'WZ_t (TT), Z_t'W[X y] (TR) and [X y]'W[X y] (RR); where in `layout` are
+# the tail column of each entry (COLUMN) and, for each tail column, where the columns of its level start, their number
+# and where its Lambda starts (BLOCK, (n_t, 3)).
 CHAIN, TAIL, R, EFFECTS, THETA, NUMBERS, TT, TR, RR, COLUMN, BLOCK = range(11)
 # Where the parts of the working memory start. The first is a copy of `numbers`. Then, as long as needed:
 # Lambda, its derivative and G; H_j of the chain; D, K and a spare matrix of the tail; B and the scores; the three parts
@@ -78,18 +78,18 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
-    index : int64
+    layout : int64
         Sizes, links between levels, and offsets: see the names above.
     numbers : float64
         The sums themselves.
     """
 
-    index: np.ndarray
+    layout: np.ndarray
     numbers: np.ndarray
 
     def of(self, factor: int, what: int) -> int:
-        """Return what `index` holds of one factor."""
-        return int(self.index[FACTORS + factor * STRIDE + what])
+        """Return what `layout` holds of one factor."""
+        return int(self.layout[FACTORS + factor * STRIDE + what])
 
 
 class Ordered(NamedTuple):
@@ -119,26 +119,26 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
     parents = [[_pair(cp, c, d) for d in chain[i + 1 :]] for i, c in enumerate(chain)]
     begin = np.cumsum([0] + [len(columns) for _, columns, _ in entries])
     n_factors, r = len(cp.factors), len(cp.gram)
-    index, numbers = _Pile(np.int64, FACTORS + n_factors * STRIDE), _Pile(np.float64, 0)
+    layout, numbers = _Pile(np.int64, FACTORS + n_factors * STRIDE), _Pile(np.float64, 0)
     rows = np.zeros((n_factors, STRIDE), np.int64)
     kd = kr = kt = effects = theta = 0
     for c, f in enumerate(chain):
         factor, (start, _, values) = cp.factors[f], entries[c]
         right = np.concatenate([*(pair.data for pair in parents[c]), factor.ZXy], axis=2)
         rows[c, [ZZ, ZR, ZT]] = [numbers.add(part) for part in (factor.ZZ, right, values)]
-        rows[c, PARENT] = index.add(*(pair.indices for pair in parents[c]))
-        rows[c, START] = index.add(start + begin[c])
-        rows[c, POSITION] = index.add(*_positions(parents, entries, begin, n_tail, c))
+        rows[c, PARENT] = layout.add(*(pair.indices for pair in parents[c]))
+        rows[c, START] = layout.add(start + begin[c])
+        rows[c, POSITION] = layout.add(*_positions(parents, entries, begin, n_tail, c))
         rows[c, [RIGHT, ENTRY, ENTRIES, HD, KR, KT]] = right.shape[2], begin[c], len(values), kd, kr, kt
         kd, kt, kr = kd + factor.ZZ.size, kt + values.size, kr + factor.size * (right.shape[2] - r)
     for row, f in zip(rows, chain + tail, strict=True):
         row[[WIDTH, LEVELS, LAM, ROW]] = cp.factors[f].width, cp.factors[f].n_levels, theta, effects
         effects, theta = effects + cp.factors[f].size, theta + cp.factors[f].width ** 2
     first = effects - n_tail
-    columns = [_column_blocks(*row[[WIDTH, LEVELS, ROW, LAM]], first) for row in rows[len(chain) :]]
+    columns = [_column_blocks(row, first) for row in rows[len(chain) :]]
     tt = numbers.add(_tail_square(cp, tail))
     tr, rr = numbers.add(*(cp.factors[f].ZXy for f in tail)), numbers.add(cp.gram)
-    links = index.add(*(columns for _, columns, _ in entries)), index.add(*columns)
+    links = layout.add(*(columns for _, columns, _ in entries)), layout.add(*columns)
     sizes = [len(chain), n_tail, r, effects, theta, numbers.size, tt, tr, rr, *links]
     most = max(int(np.diff(start).max()) for start, _, _ in entries)
     wide, p = int(rows[:, RIGHT].max()) + most, int(rows[: len(chain), WIDTH].max())
@@ -151,15 +151,16 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
     )
     lengths += [wide * p] * 2 + [p * p] * 4 + [p * r, 2 * r * r, 2 * n_tail * r]
     at = np.cumsum([numbers.size, *lengths])
-    index.parts[0] = np.concatenate([sizes, at, rows.ravel()]).astype(np.int64)
-    return Ordered(Sums(index.joined(), numbers.joined()), chain + tail)
+    layout.parts[0] = np.concatenate([sizes, at, rows.ravel()]).astype(np.int64)
+    return Ordered(Sums(layout.joined(), numbers.joined()), chain + tail)
 
 
 class _Pile:
     """Arrays laid end to end."""
 
     def __init__(self, dtype: type, head: int):
-        self.parts, self.size = [np.zeros(head, dtype)], head
+        self.parts: list[np.ndarray] = [np.zeros(head, dtype)]
+        self.size = head
 
     def add(self, *arrays: np.ndarray) -> int:
         """Lay arrays on the pile and return where the first of them starts."""
@@ -173,10 +174,11 @@ class _Pile:
         return np.concatenate(self.parts)
 
 
-def _column_blocks(width: int, levels: int, row: int, lam: int, first: int) -> np.ndarray:
+def _column_blocks(row: np.ndarray, first: int) -> np.ndarray:
     """Return, for each column of a tail factor, where its level starts, the factor's width and its Lambda."""
-    start = row - first + np.repeat(np.arange(levels) * width, width)
-    return np.column_stack([start, np.full_like(start, width), np.full_like(start, lam)])
+    width = row[WIDTH]
+    start = row[ROW] - first + np.repeat(np.arange(row[LEVELS]) * width, width)
+    return np.column_stack([start, np.full_like(start, width), np.full_like(start, row[LAM])])
 
 
 def _best_chain(cp: CrossProducts) -> tuple[int, ...]:

@@ -28,7 +28,9 @@ SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the identity, tried as st
 OTHER_SCALES = (0.15, 2.0)
 LARGEST = 1e5  # sd of groups over sd of residuals; beyond it the criterion has no correct digits
 ZERO = 1e-5  # a column of Lambda with a smaller diagonal is tried as exactly zero
-DECREMENT = 1e-7  # Newton stops after a step that promises less than this; what it leaves is some 1e-10 of that
+DECREMENT = (
+    1e-7  # Newton stops after a step that promises less than this; what it leaves is some 1e-10 of that
+)
 SADDLE = 1e-6  # negative eigenvalues of G smaller than this times n are rounding
 PIVOT = 1e-12  # a pivot smaller than this times the length of its row is zero
 SUSPICIOUS = 0.01  # curvature of the criterion in the logarithm of a block's standard deviations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesmlm.design import Design
+from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.report.grid import Grid, Report, groups_text, random_effects_grid
@@ -62,9 +63,12 @@ def reference_report(design: Design, estimate: LmerEstimate, digits: int = 4) ->
     return Report((*parts, *_status_lines(estimate)))
 
 
-def reference_summary_report(design: Design, estimate: LmerEstimate, digits: int = 4) -> Report:
-    """What ``ref.summary()`` shows: lme4's page."""
-    parts: list[str | Grid] = [_title(estimate), f"Formula: {design.formula.spelled}", ""]
+def reference_summary_report(
+    design: Design, estimate: LmerEstimate, digits: int = 4, tests: CoefficientTests | None = None
+) -> Report:
+    """What ``ref.summary()`` shows: lme4's page, or with `tests` lmerTest's."""
+    title = _title(estimate) if tests is None else _tested_title(estimate, tests)
+    parts: list[str | Grid] = [title, f"Formula: {design.formula.spelled}", ""]
     parts += [*_criterion_parts(estimate, short=False), "", "Scaled residuals: "]
     quantiles = zapsmall(np.quantile(estimate.scaled_residuals, [0, 0.25, 0.5, 0.75, 1]), digits + 1)
     texts = format_numbers(quantiles, digits)
@@ -73,7 +77,12 @@ def reference_summary_report(design: Design, estimate: LmerEstimate, digits: int
         "",
     ]
     parts += ["Random effects:", random_effects_grid(estimate.varcorr, ("Variance", "Std.Dev."), digits)]
-    parts += [_obs_line(design), "", "Fixed effects:", _coefficient_grid(estimate, digits)]
+    parts += [_obs_line(design), "", "Fixed effects:"]
+    if tests is None:
+        parts += [_coefficient_grid(estimate, digits)]
+    else:
+        parts += [_tested_grid(estimate, tests, digits)]
+        parts += SIGNIF_LEGEND if np.any(tests.p_value < 0.1) else []
     if 1 < len(estimate.beta) <= MAX_CORRELATIONS:
         parts += ["", "Correlation of Fixed Effects:", _correlation_grid(estimate)]
     return Report((*parts, *_status_lines(estimate)))
@@ -84,6 +93,22 @@ def _coefficient_grid(estimate: LmerEstimate, digits: int) -> Grid:
     t = format_numbers(np.round(estimate.beta / estimate.se, 3), digits)
     heads = ("Estimate", "Std. Error", "t value")
     return Grid(heads, tuple(zip(b, se, t, strict=True)), estimate.coefficients)
+
+
+def _tested_title(estimate: LmerEstimate, tests: CoefficientTests) -> str:
+    how = "REML" if estimate.reml else "maximum likelihood"
+    return f"Linear mixed model fit by {how}. t-tests use {tests.method}'s method ['lmerModLmerTest']"
+
+
+def _tested_grid(estimate: LmerEstimate, tests: CoefficientTests, digits: int) -> Grid:
+    # R gives estimates, standard errors and degrees of freedom one number of decimals
+    both, df = format_coefficients(np.concatenate([estimate.beta, tests.se]), tests.df, digits)
+    b, se = both[: len(df)], both[len(df) :]
+    t = format_numbers(np.round(tests.statistic, 3), digits)
+    marks = [stars(p).ljust(3) for p in tests.p_value]
+    heads = ("Estimate", "Std. Error", "df", "t value", "Pr(>|t|)", "")
+    rows = zip(b, se, df, t, format_p(tests.p_value), marks, strict=True)
+    return Grid(heads, tuple(rows), estimate.coefficients)
 
 
 def _correlation_grid(estimate: LmerEstimate) -> Grid:

@@ -67,18 +67,28 @@ def format_coefficients(estimate: np.ndarray, se: np.ndarray, digits: int = 4) -
 
 
 def format_p(values: Iterable[float], digits: int = 3) -> list[str]:
-    """Write p values as R's ``format.pval``: small ones in scientific notation, tiny ones as ``< 2e-16``."""
+    """Write p values as R's ``format.pval``: those below 1e-4 by themselves, tiny ones as ``< 2e-16``."""
     numbers = [float(v) for v in values]
     texts = [""] * len(numbers)
     tiny = [i for i, p in enumerate(numbers) if p < EPSILON]
-    small = [i for i, p in enumerate(numbers) if EPSILON <= p < 1e-3]
-    large = [i for i, p in enumerate(numbers) if p >= 1e-3]
+    small = [i for i, p in enumerate(numbers) if EPSILON <= p < 1e-4]
+    large = [i for i, p in enumerate(numbers) if p >= 1e-4]
     for group in (small, large):
         for i, text in zip(group, format_numbers([numbers[i] for i in group], digits), strict=True):
             texts[i] = text
+    below = _below_epsilon(_width(texts), digits)
     for i in tiny:
-        texts[i] = "<2e-16" if _width(texts) <= 6 else "< 2e-16"
+        texts[i] = below
     return texts
+
+
+def _below_epsilon(width: int, digits: int) -> str:
+    """Write that a p value is below rounding error; `width` is that of the other p values, 0 without any."""
+    digits = max(1, digits - 2)
+    if width and digits > 1 and digits + 6 > width:
+        digits = max(1, width - 7)
+    gap = "" if digits == 1 and width <= 6 else " "
+    return f"<{gap}{format_numbers([EPSILON], digits)[0]}"
 
 
 def stars(p: float) -> str:
