@@ -14,7 +14,7 @@ from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Bar, Formula
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """One bar of the formula: correlated effects of p columns for each level of a grouping factor.
 
@@ -125,7 +125,7 @@ def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
         effects = f"{n_levels} levels" if p == 1 else f"{n_levels} levels x {p} columns"
         message = (
             f"{bar} has as many group effects ({effects}) as there are rows ({n}): the data cannot tell them "
-            "from the residuals, so only the prior does; take a coarser grouping factor or fewer columns"
+            "from the residuals, only a prior can; take a coarser grouping factor or fewer columns"
         )
         warn(message, DataWarning)
     return Block(

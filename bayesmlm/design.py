@@ -22,7 +22,7 @@ from bayesmlm.source import Learned
 from bayesmlm.syntax import Call, Name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """What a formula says about a data frame.
 
@@ -125,6 +125,8 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
     DataWarning
         For constant or collinear predictors, groups as many as rows, values lost in a transformation.
     """
+    if not isinstance(formula, str | Formula):
+        raise FormulaError(f"a formula is text such as 'y ~ x + (x | g)', not {type(formula).__name__}")
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     frame = as_frame(data)
     if parsed.response is None:
@@ -173,6 +175,10 @@ def _response(formula: Formula, evaluator: Evaluator) -> tuple[np.ndarray, str]:
         message = f"the response {node} is categorical ({shown}, ...): a Gaussian model needs numbers"
         if set(value.levels) <= {"TRUE", "FALSE"}:
             message += f"; for a linear probability model write as.numeric({node}) ~ ..."
+        elif _look_like_numbers(value.levels):
+            message += (
+                "; these look like numbers kept as text: convert the column with pandas.to_numeric first"
+            )
         raise DataError(message)
     if not isinstance(value, np.ndarray):
         raise evaluator.error("the response is a constant, not a column", node)
@@ -186,6 +192,13 @@ def _response(formula: Formula, evaluator: Evaluator) -> tuple[np.ndarray, str]:
     if y.ndim == 1 and len(y) > 1 and np.ptp(y) == 0:
         raise DataError(f"the response {node} is constant ({y[0]:g}): there is nothing to explain")
     return y, node.name if isinstance(node, Name) else str(node)
+
+
+def _look_like_numbers(levels: tuple[str, ...]) -> bool:
+    try:
+        return bool(np.isfinite([float(level) for level in levels]).all())
+    except ValueError:
+        return False
 
 
 def _check_finite(columns: Columns, formula: Formula) -> None:

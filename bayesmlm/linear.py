@@ -25,7 +25,7 @@ from bayesmlm.tables import (
 )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class LinearFit:
     """A linear model fitted by least squares, as R's ``lm`` fits it.
 

@@ -38,6 +38,11 @@ def row_values(given: Any, what: str, frame: pd.DataFrame) -> np.ndarray | None:
         if given not in frame.columns:
             raise DataError(f"{what}: unknown column {given!r}.{did_you_mean(given, frame.columns)}")
         given = frame[given]
+    if isinstance(given, pd.Series) and not given.index.equals(frame.index):
+        raise DataError(
+            f"{what} has another index than the data, so its rows may be in another order: take them from the data by "
+            f"name, or pass {what}.to_numpy() if the order is that of the data"
+        )
     column = pd.Series(np.asarray(given).ravel())
     if len(column) != len(frame):
         raise DataError(f"{what} has {len(column)} values for {len(frame)} rows: give one per row")

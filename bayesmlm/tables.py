@@ -375,4 +375,4 @@ def reference_icc(varcorr: VarCorr) -> pd.Series:
         if "(Intercept)" in b.columns
     }
     total = sum(var.values()) + (varcorr.sigma or 0.0) ** 2
-    return pd.Series({label: v / total for label, v in var.items()}, dtype=float)
+    return pd.Series({label: v / total for label, v in var.items()}, dtype=float, name="icc")

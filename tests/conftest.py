@@ -4,7 +4,7 @@ import json
 
 import matplotlib
 import pytest
-from reference_models import MODELS, REFERENCE
+from reference_models import MODELS, REFERENCE, SETTINGS
 
 import bayesmlm as bm
 
@@ -24,7 +24,8 @@ def fits():
     def get(name):
         if name not in made:
             formula, data = MODELS[name]
-            made[name] = bm.fit(formula, bm.load_dataset(data), seed=20261, progress=False)
+            settings = SETTINGS.get(name, {})
+            made[name] = bm.fit(formula, bm.load_dataset(data), seed=20261, progress=False, **settings)
         return made[name]
 
     return get

@@ -35,7 +35,9 @@ def random_frame(seed: int = 0) -> pd.DataFrame:
     frame["y"] = 100 + 0.5 * frame["x"] + level + slope * (frame["x"] - 40) + rng.normal(0, 2, N)
     frame = frame.assign(w=rng.uniform(0.3, 3, N), o=rng.normal(0, 5, N))
     classes = rng.permutation(np.arange(N) % 18)
-    return frame.assign(**{name: (classes // size).astype(str) for name, size in (("c", 1), ("s", 3), ("r", 6))})
+    return frame.assign(
+        **{name: (classes // size).astype(str) for name, size in (("c", 1), ("s", 3), ("r", 6))}
+    )
 
 
 def random_design(formula: str, seed: int = 0, weighted: bool = False) -> Design:

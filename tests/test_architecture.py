@@ -42,6 +42,7 @@ ORDER = [
     "shrinkage",
     "report",
     "plots",
+    "quantities",
     "frequentist",
     "linear",
     "anova",

@@ -203,7 +203,7 @@ def test_the_place_of_an_unknown_column_is_underlined(data):
 
 WARNINGS = [
     # formula, words that the message must hold
-    ("score ~ Days + (1 | pupil)", ["(1 | pupil)", "20 levels", "rows (20)", "only the prior", "coarser grouping"]),
+    ("score ~ Days + (1 | pupil)", ["(1 | pupil)", "20 levels", "rows (20)", "only a prior", "coarser grouping"]),
     ("score ~ Days + (Days | pair)", ["(1 + Days | pair)", "10 levels x 2 columns", "rows (20)", "fewer columns"]),
     ("score ~ one + Days", ["one is constant", "left out of the fixed effects"]),
     ("score ~ Days + I(2 * Days + 1)", ["I(2 * Days + 1) is a linear combination", "left out"]),

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from reference_models import MODELS, REFERENCE
+from reference_models import MODELS, REFERENCE, SETTINGS
 
 from bayesmlm.diagnostics import convergence_frame, parameter_draws
 from bayesmlm.draws import SAMPLE
@@ -42,8 +42,8 @@ def test_group_effects_agree_with_rstanarm(name, fits):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_default_settings_sample_well(name, fits):
+def test_chains_sample_well(name, fits):
     fit = fits(name)
     assert fit.notes == ()
-    assert fit.posterior.n_draws == 4000
+    assert fit.posterior.n_draws == 4 * SETTINGS.get(name, {}).get("draws", 1000)
     assert int(fit.posterior.sample_stats["diverging"].sum()) == 0

@@ -33,6 +33,8 @@ def test_prints_what_lmertest_prints(name, method):
     extra = {"weights": "w", "offset": "o"} if entry["weighted"] else {}
     fit = bm.lmer(entry["formula"], frame_for(entry["data"]), reml=entry["reml"], **extra)
     ours = [line.rstrip() for line in str(fit.summary(ddf=DDF[method])).split("\n")]
+    # What lme4 prints too, but lmerTest's pages here were stored without, and what only we say.
+    ours = [x for x in ours if "rows left out" not in x and not x.startswith(("Weights:", " Offset:"))]
     how = "REML" if entry["reml"] else "maximum likelihood"
     title = f"Linear mixed model fit by {how}. t-tests use {DDF[method]}'s method ['lmerModLmerTest']"
     assert ours[:3] == [title, f"Formula: {fit.formula}", ""]

@@ -15,12 +15,22 @@ import numpy as np
 from bayesmlm.covariance import block_diag
 from bayesmlm.crossprod import CrossProducts
 from bayesmlm.kernels.sums import (
-    AT,
+    AT_B,
+    AT_CURVE,
+    AT_GRAD,
+    AT_K,
+    AT_KD,
+    AT_LAMBDA,
+    AT_M0,
+    AT_P0,
+    AT_Q,
+    AT_SCORES,
     CHAIN,
     EFFECTS,
     HD,
     LAM,
     LEVELS,
+    MEMORY,
     ROW,
     RR,
     TAIL,
@@ -116,17 +126,17 @@ class GaussianKernel:
         Q: np.ndarray | None = None,
     ) -> tuple[tuple[float, float, float, float], np.ndarray]:
         """Return the results of `marginal.marginal` and the memory it has filled."""
-        k, memory = self.k, np.empty(self.sums.layout[AT["MEMORY"]])
+        k, memory = self.k, np.empty(self.sums.layout[MEMORY])
         P0, m0, middle = (
-            self._part(memory, x, size) for x, size in (("P0", k * k), ("M0", k), ("Q", (k + 1) ** 2))
+            self._part(memory, x, size) for x, size in ((AT_P0, k * k), (AT_M0, k), (AT_Q, (k + 1) ** 2))
         )
         P0[:], m0[:] = (0.0, 0.0) if prior is None else (np.ravel(prior[0]), prior[1])
         middle[:] = 0.0 if Q is None else np.ravel(Q)
-        self._part(memory, "LAMBDA", self.n_lambda)[:] = self.pack(lambdas)
+        self._part(memory, AT_LAMBDA, self.n_lambda)[:] = self.pack(lambdas)
         return self._marginal.marginal(*self.sums, memory, self.n, float(sigma), integrate, task), memory
 
-    def _part(self, memory: np.ndarray, name: str, size: int) -> np.ndarray:
-        start = self.sums.layout[AT[f"AT_{name}"]]
+    def _part(self, memory: np.ndarray, name: int, size: int) -> np.ndarray:
+        start = self.sums.layout[name]
         return memory[start : start + size]
 
     def log_density(
@@ -154,7 +164,7 @@ class GaussianKernel:
         (value, slope, sigma, _), memory = self._call(
             lambdas, sigma, integrate, self._marginal.GRADIENT, prior
         )
-        grad = self._part(memory, "GRAD", self.n_lambda)
+        grad = self._part(memory, AT_GRAD, self.n_lambda)
         return value, self.unpack(grad if np.isfinite(value) else np.zeros_like(grad)), slope, sigma
 
     def eliminate(self, lambdas: list[np.ndarray]) -> Eliminated:
@@ -170,12 +180,12 @@ class GaussianKernel:
         """
         _, memory = self._call(lambdas, 1.0, False, self._marginal.EFFECTS_GIVEN_Q, Q=Q)
         n_effects, chain, n_tail, r = self.sums.layout[[EFFECTS, CHAIN, TAIL, R]]
-        B, scores = (self._part(memory, x, n_effects * r).reshape(-1, r) for x in ("B", "SCORES"))
-        K = self._part(memory, "K", n_tail**2).reshape(n_tail, n_tail)
+        B, scores = (self._part(memory, x, n_effects * r).reshape(-1, r) for x in (AT_B, AT_SCORES))
+        K = self._part(memory, AT_K, n_tail**2).reshape(n_tail, n_tail)
         N = memory[self.sums.layout[TT] :][: n_tail**2].reshape(n_tail, n_tail)
         curve, middle = (
-            self._part(memory, "CURVE", self.n_lambda),
-            self._part(memory, "Q", r * r).reshape(r, r),
+            self._part(memory, AT_CURVE, self.n_lambda),
+            self._part(memory, AT_Q, r * r).reshape(r, r),
         )
         factors = range(len(self.order))
         modes, s = ([self._rows(x, f) for f in factors] for x in (B, scores))
@@ -212,7 +222,7 @@ class GaussianKernel:
 
     def _chain_cov(self, memory: np.ndarray, f: int) -> np.ndarray:
         p, levels, start = (self.sums.of(f, x) for x in (WIDTH, LEVELS, HD))
-        return self._part(memory, "KD", start + levels * p * p)[start:].reshape(levels, p, p)
+        return self._part(memory, AT_KD, start + levels * p * p)[start:].reshape(levels, p, p)
 
     def _tail_rows(self, f: int) -> slice:
         first = self.sums.layout[EFFECTS] - self.sums.layout[TAIL]

@@ -40,37 +40,11 @@ CHAIN, TAIL, R, EFFECTS, THETA, NUMBERS, TT, TR, RR, COLUMN, BLOCK = range(11)
 # Where the parts of the working memory start. The first is a copy of `numbers`. Then, as long as needed:
 # Lambda, its derivative and G; H_j of the chain; D, K and a spare matrix of the tail; B and the scores; the three parts
 # of K; prior precision and mean, the matrix Q; scratch space.
-PARTS = (
-    *(
-        "AT_LAMBDA",
-        "AT_GRAD",
-        "AT_CURVE",
-        "AT_HALF",
-        "AT_D",
-        "AT_K",
-        "AT_SPARE",
-        "AT_B",
-        "AT_SCORES",
-        "AT_KD",
-        "AT_KR",
-    ),
-    *(
-        "AT_KT",
-        "AT_P0",
-        "AT_M0",
-        "AT_Q",
-        "AT_INVERSE",
-        "AT_E",
-        "AT_PIVOT",
-        "AT_SIDE",
-        "AT_PRODUCT",
-        "AT_P",
-        "AT_IA",
-    ),
-    *("AT_FKF", "AT_G", "AT_REST", "AT_FIXED", "AT_TALL", "MEMORY"),
+AT_LAMBDA, AT_GRAD, AT_CURVE, AT_HALF, AT_D, AT_K, AT_SPARE, AT_B, AT_SCORES, AT_KD, AT_KR, AT_KT = range(
+    11, 23
 )
-AT = {name: 11 + i for i, name in enumerate(PARTS)}
-FACTORS = 11 + len(PARTS)
+AT_P0, AT_M0, AT_Q, AT_INVERSE, AT_E, AT_PIVOT, AT_SIDE, AT_PRODUCT, AT_P, AT_IA, AT_FKF, AT_G = range(23, 35)
+AT_REST, AT_FIXED, AT_TALL, MEMORY, FACTORS = range(35, 40)
 
 
 class Sums(NamedTuple):

@@ -101,6 +101,8 @@ def coefficient_tests(design: Design, estimate: LmerEstimate, ddf: str | None) -
     method = ddf_method(ddf)
     if method is None:
         return None
+    if not len(estimate.beta):
+        return CoefficientTests(method, *(np.empty(0) for _ in range(4)))
     moments = ddf_moments(design, estimate, method)
     tests = [contrast_test(moments, row) for row in np.eye(len(estimate.beta))]
     fields = ("se", "df", "statistic", "p_value")

@@ -9,7 +9,7 @@ import numpy as np
 from bayesmlm.covariance import VarCorr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RanefEstimate:
     """Conditional modes (BLUPs) of one block.
 
@@ -33,7 +33,7 @@ class RanefEstimate:
     sd: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LmerEstimate:
     """A linear mixed model fitted by ML or REML.
 

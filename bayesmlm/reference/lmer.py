@@ -34,6 +34,7 @@ def fit_lmer(design: Design, reml: bool = True) -> LmerEstimate:
         If the data cannot tell the group effects from the residuals, or leave nothing to explain.
     """
     check_identified(design)
+    reml = reml and design.X.shape[1] > 0  # without fixed effects the two are one
     cp = cross_products(design, orthogonal_basis(design))
     _check_response(design, cp)
     optimum = minimise(cp, reml)
@@ -79,6 +80,10 @@ def check_identified(design: Design) -> None:
             "the formula has no group effects such as (1 | school): this is a model for lm(), not lmer()"
         )
     n = design.nobs
+    if design.y.ndim > 1:
+        raise DataError(
+            f"the response {design.response} has two columns, for binomial models: lmer() needs one number per row"
+        )
     for block in design.blocks:
         bar, levels, p = str(block.bar), len(block.levels), len(block.columns)
         if levels < 2:
@@ -141,5 +146,7 @@ def _boundary(block: Block, rank: int) -> str:
         if p == 2
         else f"the covariance matrix has rank {rank} of {p}"
     )
-    simpler = bar.replace(" | ", " || ")
-    return f"{what} in {bar}; try {simpler}, fewer columns, or bm.fit, whose prior keeps it inside"
+    numeric = {"(Intercept)", *map(str, block.bar.effects.terms)}
+    # || would keep the columns of a factor together
+    simpler = f"{bar.replace(' | ', ' || ')}, " if numeric >= set(block.columns) else ""
+    return f"{what} in {bar}; try {simpler}fewer columns, or bm.fit, whose prior keeps it inside"

@@ -13,7 +13,7 @@ from bayesmlm.errors import DataError, did_you_mean
 ESTIMABLE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearEstimate:
     """A linear model y = X beta + offset + e, e ~ N(0, sigma^2 W^-1), by weighted least squares.
 

@@ -123,7 +123,7 @@ def random_effects_grid(
         values = np.square(sds) if kind == "Variance" else np.array(sds)
         columns.append(format_numbers(values, digits) if decimals is None else format_fixed(values, decimals))
     widest = max((len(b.columns) for b in varcorr.blocks), default=1)
-    corr_decimals = 2 if decimals is None else decimals
+    corr_decimals = digits - 2 if decimals is None else decimals  # lme4 shows 2 on its pages, 3 for VarCorr
     rows: list[tuple[str, ...]] = []
     for b in varcorr.blocks:
         texts = [[_corr_text(value, corr_decimals) for value in line] for line in b.corr]

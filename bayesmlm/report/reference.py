@@ -8,7 +8,7 @@ from bayesmlm.design import Design
 from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
-from bayesmlm.report.grid import Grid, Report, groups_text, random_effects_grid
+from bayesmlm.report.grid import Grid, Report, dropped_sentence, groups_text, random_effects_grid
 from bayesmlm.report.rformat import (
     abbreviate,
     format_coefficients,
@@ -20,7 +20,8 @@ from bayesmlm.report.rformat import (
 )
 
 SIGNIF_LEGEND = ["---", "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"]
-MAX_CORRELATIONS = 20  # lme4 stops printing the correlation of fixed effects beyond this many
+MAX_CORRELATIONS = 12  # lme4 stops printing the correlation of fixed effects beyond this many
+NO_FIXED_EFFECTS = "No fixed effect coefficients"
 
 
 def _title(estimate: LmerEstimate) -> str:
@@ -43,7 +44,19 @@ def _criterion_parts(estimate: LmerEstimate, short: bool) -> list[str | Grid]:
 def _obs_line(design: Design) -> str:
     groups = groups_text(design)
     first = f"Number of obs: {design.nobs}, groups:  "
-    return first + groups if len(first + groups) < 80 else f"{first}\n{groups}"
+    line = first + groups if len(first + groups) < 80 else f"{first}\n{groups}"
+    dropped = dropped_sentence(design)
+    return f"{line}\n({dropped})" if dropped else line
+
+
+def _heading(design: Design, title: str) -> list[str | Grid]:
+    """The title, the formula, and what was given beside it."""
+    given = [
+        f"{what}: {value if isinstance(value, str) else 'given as numbers'}"
+        for what, value in (("Weights", design.given.get("weights")), (" Offset", design.given.get("offset")))
+        if value is not None
+    ]
+    return [title, f"Formula: {design.formula.spelled}", *given]
 
 
 def _status_lines(estimate: LmerEstimate) -> list[str]:
@@ -52,14 +65,16 @@ def _status_lines(estimate: LmerEstimate) -> list[str]:
 
 def reference_report(design: Design, estimate: LmerEstimate, digits: int = 4) -> Report:
     """What ``print(ref)`` shows: lme4's short form."""
-    parts: list[str | Grid] = [_title(estimate), f"Formula: {design.formula.spelled}"]
-    parts += _criterion_parts(estimate, short=True)
+    parts = _heading(design, _title(estimate)) + _criterion_parts(estimate, short=True)
     parts += [
         "Random effects:",
         random_effects_grid(estimate.varcorr, ("Std.Dev.",), digits),
         _obs_line(design),
     ]
-    parts += ["Fixed Effects:", *wrap_named(estimate.coefficients, format_numbers(estimate.beta, digits))]
+    if len(estimate.beta):
+        parts += ["Fixed Effects:", *wrap_named(estimate.coefficients, format_numbers(estimate.beta, digits))]
+    else:
+        parts.append(NO_FIXED_EFFECTS)
     return Report((*parts, *_status_lines(estimate)))
 
 
@@ -68,7 +83,7 @@ def reference_summary_report(
 ) -> Report:
     """What ``ref.summary()`` shows: lme4's page, or with `tests` lmerTest's."""
     title = _title(estimate) if tests is None else _tested_title(estimate, tests)
-    parts: list[str | Grid] = [title, f"Formula: {design.formula.spelled}", ""]
+    parts = [*_heading(design, title), ""]
     parts += [*_criterion_parts(estimate, short=False), "", "Scaled residuals: "]
     quantiles = zapsmall(np.quantile(estimate.scaled_residuals, [0, 0.25, 0.5, 0.75, 1]), digits + 1)
     texts = format_numbers(quantiles, digits)
@@ -77,15 +92,25 @@ def reference_summary_report(
         "",
     ]
     parts += ["Random effects:", random_effects_grid(estimate.varcorr, ("Variance", "Std.Dev."), digits)]
-    parts += [_obs_line(design), "", "Fixed effects:"]
-    if tests is None:
-        parts += [_coefficient_grid(estimate, digits)]
-    else:
-        parts += [_tested_grid(estimate, tests, digits)]
-        parts += SIGNIF_LEGEND if np.any(tests.p_value < 0.1) else []
-    if 1 < len(estimate.beta) <= MAX_CORRELATIONS:
-        parts += ["", "Correlation of Fixed Effects:", _correlation_grid(estimate)]
+    parts += [_obs_line(design), "", *_fixed_effects(estimate, tests, digits)]
     return Report((*parts, *_status_lines(estimate)))
+
+
+def _fixed_effects(estimate: LmerEstimate, tests: CoefficientTests | None, digits: int) -> list[str | Grid]:
+    """The table of coefficients and their correlations."""
+    k = len(estimate.beta)
+    if not k:
+        return [NO_FIXED_EFFECTS]
+    if tests is None:
+        parts: list[str | Grid] = ["Fixed effects:", _coefficient_grid(estimate, digits)]
+    else:
+        parts = ["Fixed effects:", _tested_grid(estimate, tests, digits)]
+        parts += SIGNIF_LEGEND if np.any(tests.p_value < 0.1) else []
+    if k > MAX_CORRELATIONS:
+        parts += ["", f"Correlation of Fixed Effects: not shown for {k} > {MAX_CORRELATIONS}; see vcov()"]
+    elif k > 1:
+        parts += ["", "Correlation of Fixed Effects:", _correlation_grid(estimate)]
+    return parts
 
 
 def _coefficient_grid(estimate: LmerEstimate, digits: int) -> Grid:

@@ -1,0 +1,154 @@
+"""`Quantities`: what a reference fit found, as labelled Series and frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.design import Design
+from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.report import PrintedVarCorr, printed_varcorr
+from bayesmlm.tables import coef_frames, reference_icc, reference_ranef_frames
+from bayesmlm.variance import VarianceParts, variance_parts
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Quantities:
+    """Estimates of a linear mixed model by ML or REML, under R's names.
+
+    Attributes
+    ----------
+    design : Design
+        What was fitted to what.
+    estimate : LmerEstimate
+        All numbers.
+    """
+
+    design: Design
+    estimate: LmerEstimate
+
+    @property
+    def formula(self) -> str:
+        """The formula, as R spells it."""
+        return self.design.formula.spelled
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.design.nobs
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels per grouping factor."""
+        return self.design.ngroups
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self.estimate.sigma
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Relative covariance parameters, in lme4's order."""
+        return self.estimate.theta
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood; the restricted one for a REML fit."""
+        return self.estimate.loglik
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return self.estimate.aic
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's Bayesian information criterion."""
+        return self.estimate.bic
+
+    @property
+    def deviance(self) -> float:
+        """-2 log-likelihood; for a REML fit the REML criterion."""
+        return self.estimate.deviance
+
+    @property
+    def reml_criterion(self) -> float | None:
+        """REML criterion at the optimum; None for an ML fit."""
+        return self.estimate.criterion if self.estimate.reml else None
+
+    @property
+    def df_resid(self) -> int:
+        """Residual degrees of freedom: rows minus parameters."""
+        return self.estimate.df_resid
+
+    @property
+    def status(self) -> str:
+        """How the optimisation ended, in a sentence."""
+        return self.estimate.status
+
+    def is_singular(self) -> bool:
+        """Whether a variance, or a combination of effects, is estimated as zero; whatever the units."""
+        return self.estimate.singular
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects by R's name."""
+        return pd.Series(self.estimate.beta, list(self.estimate.coefficients), name="estimate")
+
+    def se(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        return pd.Series(self.estimate.se, list(self.estimate.coefficients), name="std_error")
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects."""
+        names = list(self.estimate.coefficients)
+        return pd.DataFrame(self.estimate.vcov, names, names)
+
+    def varcorr(self) -> PrintedVarCorr:
+        """Variance components; prints as lme4 prints them."""
+        return printed_varcorr(self.estimate.varcorr)
+
+    def ranef(self, sd: bool = False) -> dict[str, pd.DataFrame]:
+        """Conditional modes (BLUPs) by grouping factor: levels x columns; `sd` adds conditional sds."""
+        return reference_ranef_frames(self.estimate, sd)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed effects plus BLUPs by grouping factor: levels x coefficients."""
+        groups = {name: b.group for b in self.design.blocks for name in (b.label, b.group)}
+        return coef_frames(self.fixef(), self.ranef(), groups)
+
+    def icc(self, by_group: bool = True) -> pd.Series:
+        """Intraclass correlation (ICC): the share of the variance that lies between groups.
+
+        With `by_group`, one number for each block with an intercept: its variance over the sum of all intercepts'
+        variances and sigma^2; where slopes vary, the ICC of rows whose predictors of the slopes are 0.
+        Otherwise ``adjusted`` and ``unadjusted`` (Nakagawa, Johnson & Schielzeth 2017), all group effects together,
+        slopes averaged over the rows: random / (random + sigma^2), and random / (fixed + random + sigma^2).
+        """
+        if by_group:
+            return reference_icc(self.estimate.varcorr)
+        parts = self._variance_parts()
+        return pd.Series({"adjusted": parts.adjusted_icc, "unadjusted": parts.unadjusted_icc}, name="icc")
+
+    def r2(self) -> pd.Series:
+        """Nakagawa's R2: shares of the variance, ``marginal`` of fixed, ``conditional`` of fixed and group effects.
+
+        Nakagawa & Schielzeth (2013), with varying slopes as in Johnson (2014); see `bayesmlm.variance`. Where all
+        variances of group effects are 0 the two are equal.
+        """
+        parts = self._variance_parts()
+        return pd.Series({"marginal": parts.marginal_r2, "conditional": parts.conditional_r2}, name="r2")
+
+    def _variance_parts(self) -> VarianceParts:
+        blocks = self.estimate.varcorr.blocks
+        return variance_parts(self.design, self.estimate.beta, [b.cov for b in blocks], self.sigma)
+
+    def fitted(self) -> np.ndarray:
+        """Fitted values, fixed and group effects, shape (nobs,)."""
+        return self.estimate.fitted
+
+    def residuals(self, scaled: bool = False) -> np.ndarray:
+        """Residuals, shape (nobs,); `scaled` divides by sigma."""
+        return self.estimate.scaled_residuals if scaled else self.estimate.residuals
