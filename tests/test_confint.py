@@ -25,11 +25,12 @@ from bayesmlm.errors import BayesMLMError, DataWarning
 from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.intervals import interval_columns
 from bayesmlm.reference import profiling
-from bayesmlm.reference.bootstrap import LONG, TIMED, _threads, percentile_limits, simulated_response
+from bayesmlm.reference.bootstrap import LONG, TIMED, _threads, percentile_limits
 from bayesmlm.reference.constrained import UnsettledError, ml_optimum, values_at
 from bayesmlm.reference.held import from_scale, hold, to_scale
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.reference.parameters import Parameter, parameters_of, values_of
+from bayesmlm.reference.predict import simulate_response
 from bayesmlm.reference.profiling import profile_limits
 
 FOLDER = Path(__file__).parent / "reference"
@@ -484,7 +485,7 @@ def test_replicate_is_the_fit_to_its_response_by_the_same_criterion(reml):
         warnings.simplefilter("ignore", DataWarning)
         fit = reference_fit(random_design(FORMULAS["uncorrelated and crossed"], weighted=True), reml)
     stream = np.random.SeedSequence(3).spawn(1)[0]
-    y = simulated_response(fit.design, fit.estimate, np.random.default_rng(stream))
+    y = simulate_response(fit.design, fit.estimate, np.random.default_rng(stream))
     again = fit_lmer(dataclasses.replace(fit.design, y=y), reml)
     expected = values_of(parameters_of(fit.design), again.varcorr, again.beta)
     found = fit.bootstrap(n_boot=1, seed=3, progress=False).iloc[0]
@@ -494,7 +495,7 @@ def test_replicate_is_the_fit_to_its_response_by_the_same_criterion(reml):
 def test_simulated_response_has_the_mean_and_covariance_of_the_model():
     fit = reference_fit(EXACT["three columns"], reml=False)
     rng = np.random.default_rng(0)
-    draws = np.array([simulated_response(fit.design, fit.estimate, rng) for _ in range(4000)])
+    draws = np.array([simulate_response(fit.design, fit.estimate, rng) for _ in range(4000)])
     weights = fit.design.weights
     V = np.diag(fit.sigma**2 / weights)
     for i, block in enumerate(fit.estimate.varcorr.blocks):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from random_designs import FORMULAS, dense_Z, random_design, random_frame, random_theta
 from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_info
 
 from bayesmlm.covariance import split_theta
 from bayesmlm.crossprod import cross_products, given_basis, orthogonal_basis
@@ -15,6 +16,7 @@ from bayesmlm.design import build_design
 from bayesmlm.errors import DataError
 from bayesmlm.kernels import sums
 from bayesmlm.kernels.gaussian import GaussianKernel
+from bayesmlm.kernels.threads import one_thread
 from bayesmlm.reference.deviance import basis_lambdas
 
 formulas = pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
@@ -132,3 +134,16 @@ def test_threads_do_not_disturb_each_other():
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(value, scales)) == [value(scale) for scale in scales]
+
+
+def test_linear_algebra_gets_its_threads_back():
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before = threads()
+    with one_thread():
+        assert threads() == {1}
+        with one_thread():
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before

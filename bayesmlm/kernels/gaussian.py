@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -40,6 +41,7 @@ from bayesmlm.kernels.sums import (
     R,
     ordered_sums,
 )
+from bayesmlm.kernels.threads import one_thread
 
 PATIENCE = 2.5  # seconds after which a compilation is worth a word
 
@@ -133,7 +135,10 @@ class GaussianKernel:
         P0[:], m0[:] = (0.0, 0.0) if prior is None else (np.ravel(prior[0]), prior[1])
         middle[:] = 0.0 if Q is None else np.ravel(Q)
         self._part(memory, AT_LAMBDA, self.n_lambda)[:] = self.pack(lambdas)
-        return self._marginal.marginal(*self.sums, memory, self.n, float(sigma), integrate, task), memory
+        # Only a tail needs LAPACK.
+        with one_thread() if self.sums.layout[TAIL] else nullcontext():
+            found = self._marginal.marginal(*self.sums, memory, self.n, float(sigma), integrate, task)
+        return found, memory
 
     def _part(self, memory: np.ndarray, name: int, size: int) -> np.ndarray:
         start = self.sums.layout[name]

@@ -21,11 +21,13 @@ from scipy.stats import norm
 from bayesmlm.crossprod import cross_products, orthogonal_basis, with_response
 from bayesmlm.design import Design
 from bayesmlm.errors import BayesMLMError
+from bayesmlm.kernels.threads import one_thread
 from bayesmlm.reference.constrained import UnsettledError, components
 from bayesmlm.reference.deviance import degrees, eliminate
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.optimise import minimise
 from bayesmlm.reference.parameters import parameters_of, values_of
+from bayesmlm.reference.predict import simulate_response
 
 # from a response to names and numbers
 Statistic = Callable[[np.ndarray], tuple[tuple[str, ...], np.ndarray]]
@@ -52,18 +54,6 @@ class Replicates:
     names: tuple[str, ...]
     values: np.ndarray
     failures: tuple[str, ...]
-
-
-def simulated_response(design: Design, estimate: LmerEstimate, rng: np.random.Generator) -> np.ndarray:
-    """Draw a response from the fitted model, new group effects included, shape (n,)."""
-    y = estimate.linear_predictor_fixed.copy()
-    for block, cov in zip(design.blocks, estimate.varcorr.blocks, strict=True):
-        w, V = np.linalg.eigh(cov.cov)
-        root = V * np.sqrt(np.maximum(w, 0.0))  # a covariance matrix may be singular
-        b = rng.standard_normal((len(block.levels), len(w))) @ root.T
-        y += np.einsum("np,np->n", block.Z, b[block.index])
-    spread = estimate.sigma if design.weights is None else estimate.sigma / np.sqrt(design.weights)
-    return y + spread * rng.standard_normal(len(y))
 
 
 def parameter_statistic(design: Design, reml: bool) -> Statistic:
@@ -129,7 +119,7 @@ def bootstrap(
 
     def replicate(stream: np.random.SeedSequence) -> Outcome:
         try:
-            return statistic(simulated_response(design, estimate, np.random.default_rng(stream)))
+            return statistic(simulate_response(design, estimate, np.random.default_rng(stream)))
         except (BayesMLMError, np.linalg.LinAlgError) as error:
             return str(error)
 
@@ -138,7 +128,7 @@ def bootstrap(
         before = time.perf_counter()
         found.append(replicate(stream))
         seconds = min(seconds, time.perf_counter() - before)
-    with ThreadPoolExecutor(_threads(seconds) if most is None else most) as pool:
+    with one_thread(), ThreadPoolExecutor(_threads(seconds) if most is None else most) as pool:
         futures = [pool.submit(replicate, s) for s in streams[TIMED:]]
         try:
             _watch(futures, len(found), progress)

@@ -8,6 +8,7 @@ from bayesmlm.covariance import BlockCovariance, VarCorr, join_theta, sd_corr, s
 from bayesmlm.crossprod import CrossProducts, cross_products, orthogonal_basis
 from bayesmlm.design import Block, Design
 from bayesmlm.errors import DataError
+from bayesmlm.kernels.threads import one_thread
 from bayesmlm.reference.condvar import conditional_variances
 from bayesmlm.reference.deviance import profile
 from bayesmlm.reference.estimate import LmerEstimate, RanefEstimate
@@ -35,6 +36,11 @@ def fit_lmer(design: Design, reml: bool = True) -> LmerEstimate:
     """
     check_identified(design)
     reml = reml and design.X.shape[1] > 0  # without fixed effects the two are one
+    with one_thread():
+        return _estimate(design, reml)
+
+
+def _estimate(design: Design, reml: bool) -> LmerEstimate:
     cp = cross_products(design, orthogonal_basis(design))
     _check_response(design, cp)
     optimum = minimise(cp, reml)
