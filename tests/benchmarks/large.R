@@ -1,4 +1,4 @@
-# Fits one large problem with lme4 and reports the seconds of each call.
+# Fits one large problem with lme4 and reports the seconds of each call, then the peak memory.
 #   Rscript --vanilla large.R file.csv formula calls
 
 suppressPackageStartupMessages(library(lme4))
@@ -12,3 +12,6 @@ for (i in seq_len(as.integer(arguments[3]))) {
   seconds <- proc.time()[["elapsed"]] - start
   cat(seconds, format(REMLcrit(fit), digits = 17), "\n")
 }
+status <- if (file.exists("/proc/self/status")) readLines("/proc/self/status") else character(0)
+peak <- grep("^VmHWM", status, value = TRUE)
+cat(if (length(peak)) gsub("[^0-9]", "", peak) else "NaN", "\n")

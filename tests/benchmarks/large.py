@@ -5,7 +5,6 @@ As a script, ``python large.py file.csv formula calls`` fits one of them and pri
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -92,18 +91,22 @@ def lme4(path: Path, problem: Problem) -> Outcome:
 def _run(command: list[str]) -> Outcome:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    lines = process.stdout.read().splitlines()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    *lines, peak = process.stdout.read().splitlines()
+    if process.wait():
         raise RuntimeError(f"{command[0]} ended with {process.returncode}; its message is above")
     seconds, criteria = zip(*(map(float, line.split()) for line in lines), strict=True)
-    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Outcome(seconds[0], min(seconds), kilobytes / 1024, criteria[-1])
+    return Outcome(seconds[0], min(seconds), float(peak) / 1024, criteria[-1])
+
+
+def peak_kilobytes() -> float:
+    """Return the peak resident memory of this process; getrusage would count its parent's. NaN outside Linux."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((float(line.split()[1]) for line in lines if line.startswith("VmHWM")), float("nan"))
 
 
 def fit_here(path: str, formula: str, calls: int) -> None:
-    """Fit in this process and print the seconds and the criterion of each call."""
+    """Fit in this process and print the seconds and the criterion of each call, then the peak memory."""
     import bayesmlm as bm
 
     frame = pd.read_csv(path)
@@ -111,6 +114,7 @@ def fit_here(path: str, formula: str, calls: int) -> None:
         start = time.perf_counter()
         fit = bm.lmer(formula, frame)
         print(time.perf_counter() - start, fit.deviance)
+    print(peak_kilobytes())
 
 
 if __name__ == "__main__":
