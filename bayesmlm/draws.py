@@ -173,7 +173,7 @@ def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int)
     sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
     levels = {b.label: list(b.levels) for b in design.blocks}
     blocks = tuple(_read_block(data, block, levels[block.label]) for block in schema.blocks)
-    ppd = _mean_ppd(fixef, sigma, blocks, design, seed)
+    ppd = mean_ppd(fixef, sigma, blocks, design, seed)
     stats = tree["sample_stats"].to_dataset()
     return Posterior(fixef, sigma, blocks, ppd, stats)
 
@@ -200,7 +200,7 @@ def _read_block(data: xr.Dataset, schema: BlockSchema, levels: list[str]) -> Blo
     return BlockDraws(schema.label, schema.group, sd, matrix, b)
 
 
-def _mean_ppd(
+def mean_ppd(
     fixef: xr.DataArray,
     sigma: xr.DataArray | None,
     blocks: tuple[BlockDraws, ...],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,16 +20,17 @@ from bayesmlm.errors import (
     warn,
 )
 from bayesmlm.formula import Formula
-from bayesmlm.priors import build_priors
+from bayesmlm.kernels.target import obstacle
+from bayesmlm.priors import Priors, build_priors
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
-
-if TYPE_CHECKING:
-    pass
 from bayesmlm.result import Fit
+from bayesmlm.sampling.settings import Settings, new_seed
 
 LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
 SAMPLERS = ("auto", "kernel", "pymc")
+ON_KERNEL = "NUTS (nutpie), fixed and group effects integrated out"
+ON_GRAPH = "NUTS (nutpie) on the PyMC graph"
 
 
 def fit(
@@ -72,9 +73,13 @@ def fit(
     seed
         Seed; the same seed gives the same draws again. None takes a new one, kept in ``fit.settings``.
     target_accept
-        Target acceptance rate of NUTS; 0.95 if None, as in rstanarm. Raise it if draws diverge.
+        Target acceptance rate of NUTS; if None 0.8, and on the PyMC graph 0.95, as in rstanarm. Raise it if draws
+        diverge.
     sampler
-        "auto" or "pymc": NUTS on the PyMC graph.
+        "kernel": NUTS on the variance parameters alone, fixed and group effects integrated out and then drawn exactly;
+        for normal priors of the fixed effects and exponential, gamma, half-normal, half-Student-t or half-Cauchy
+        priors of standard deviations. "pymc": NUTS on the PyMC graph of the Bambi model. "auto": the kernel where it
+        applies; ``fit.sampler`` says which, and why.
     cores
         Chains to run at once; all cores if None.
     progress
@@ -104,22 +109,44 @@ def fit(
         raise DataError(f"the response {design.response} has {design.y.shape[1]} columns: gaussian takes one")
     used = build_priors(design, priors)
 
-    from bayesmlm.model import build_model, choose_forms
-    from bayesmlm.sampling import Settings, new_seed, sample
-
-    accept = 0.95 if target_accept is None else target_accept
+    why_not = "asked for" if sampler == "pymc" else obstacle(design, used)
+    if sampler == "kernel" and why_not:
+        raise SamplingError(
+            f"sampler = 'kernel' cannot draw from this model: {why_not}; use 'auto' or 'pymc'"
+        )
+    accept = (0.95 if why_not else 0.8) if target_accept is None else target_accept
     chosen_seed = new_seed() if seed is None else seed
     settings = Settings(chains, draws, tune, chosen_seed, accept, cores, progress)
+    made = _on_graph(design, used, settings, why_not) if why_not else _on_kernel(design, used, settings)
+    for note in made.notes:
+        warn(note, ConvergenceWarning)
+    return made
+
+
+def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Fit:
+    """Sample the variance parameters alone; the rest is drawn exactly given them."""
+    from bayesmlm.sampling.kernel import sample_marginal
+
+    estimate = _reference(design)
+    posterior, seconds = sample_marginal(design, priors, estimate, settings)
+    notes = tuple(convergence_sentences(posterior))
+    return Fit(design, priors, posterior, notes, settings, seconds, ON_KERNEL, estimate)
+
+
+def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> Fit:
+    """Sample all parameters on Bambi's PyMC graph."""
+    from bayesmlm.model import build_model, choose_forms
+    from bayesmlm.sampling.graph import sample
+
     estimate = _reference(design)
     forms = choose_forms(design, *_information(design, estimate))
-    built = build_model(design, used, forms, estimate)
-    sampled = sample(built, design, settings)
-    posterior = read_posterior(sampled.tree, built.schema, design, settings.seed)
+    built = build_model(design, priors, forms, estimate)
+    tree, seconds = sample(built, design, settings)
+    posterior = read_posterior(tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))
-    for note in notes:
-        warn(note, ConvergenceWarning)
-    name = "NUTS (nutpie) on the PyMC graph"
-    return Fit(design, used, sampled.tree, posterior, notes, settings, sampled.seconds, name, built, estimate)
+    return Fit(
+        design, priors, posterior, notes, settings, seconds, f"{ON_GRAPH} ({why})", estimate, built, tree
+    )
 
 
 def _reference(design: Design) -> LmerEstimate | None:
@@ -164,7 +191,5 @@ def _check_choices(family: Any, link: Any, weights: Any, sampler: Any) -> None:
         raise BayesMLMError("weights are not available for Bayesian fits; bm.lmer(..., weights=) takes them")
     if sampler not in SAMPLERS:
         raise SamplingError(
-            f"sampler = {sampler!r}: choose 'auto' or 'pymc'.{did_you_mean(str(sampler), SAMPLERS)}"
+            f"sampler = {sampler!r}: choose 'auto', 'kernel' or 'pymc'.{did_you_mean(str(sampler), SAMPLERS)}"
         )
-    if sampler == "kernel":
-        raise SamplingError("sampler = 'kernel' is not available: choose 'auto' or 'pymc'")

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayesmlm.model import BambiModel
-    from bayesmlm.sampling import Settings
+    from bayesmlm.sampling.settings import Settings
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,10 +102,8 @@ class Fit:
         What was fitted to what.
     priors : Priors
         As used.
-    draws : DataTree
-        Groups ``posterior``, ``sample_stats``, ``observed_data``, with Bambi's variable names.
     posterior : Posterior
-        The same draws under R's names.
+        The draws under R's names.
     notes : tuple of str
         What is wrong with the sample, in sentences; empty if nothing is.
     settings : Settings
@@ -118,24 +116,38 @@ class Fit:
 
     design: Design
     priors: Priors
-    draws: xr.DataTree
     posterior: Posterior
     notes: tuple[str, ...]
     settings: Settings
     seconds: float
     sampler: str
-    _built: BambiModel | None
     _reml: LmerEstimate | None
+    _built: BambiModel | None = None
+    _draws: xr.DataTree | None = None
 
     @property
     def model(self) -> bambi.Model:
         """The bambi.Model, PyMC graph included; `draws` work with its methods."""
+        return self._bambi().model
+
+    @property
+    def draws(self) -> xr.DataTree:
+        """Groups ``posterior``, ``sample_stats``, ``observed_data``, with Bambi's variable names."""
+        if self._draws is None:
+            from bayesmlm.model import posterior_tree
+
+            tree = posterior_tree(self._bambi(), self.posterior, self.design)
+            object.__setattr__(self, "_draws", tree)
+        assert self._draws is not None
+        return self._draws
+
+    def _bambi(self) -> BambiModel:
         if self._built is None:
             from bayesmlm.model import build_model
 
             object.__setattr__(self, "_built", build_model(self.design, self.priors))
         assert self._built is not None
-        return self._built.model
+        return self._built
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the Bambi model out of a pickle, which could not hold it; it is built again when asked for."""

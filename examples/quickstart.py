@@ -19,7 +19,7 @@ def main() -> None:
     """Run the tutorial's third model from data to pictures."""
     gcse = bm.load_dataset("gcsemv")
     print(
-        f"{len(gcse)} pupils in {gcse['school'].nunique()} schools; sampling follows a short compilation ...\n"
+        f"{len(gcse)} pupils in {gcse['school'].nunique()} schools; now sampling ...\n"
     )
 
     fit = bm.fit(FORMULA, gcse, seed=20261)

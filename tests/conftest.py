@@ -4,7 +4,7 @@ import json
 
 import matplotlib
 import pytest
-from reference_models import MODELS, REFERENCE, SETTINGS
+from reference_models import MODELS, REFERENCE
 
 import bayesmlm as bm
 
@@ -24,8 +24,22 @@ def fits():
     def get(name):
         if name not in made:
             formula, data = MODELS[name]
-            settings = SETTINGS.get(name, {})
-            made[name] = bm.fit(formula, bm.load_dataset(data), seed=20261, progress=False, **settings)
+            made[name] = bm.fit(formula, bm.load_dataset(data), seed=20261, progress=False)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def graph_fits():
+    """Fit a model of MODELS on the PyMC graph on first use."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            formula, data = MODELS[name]
+            frame = bm.load_dataset(data)
+            made[name] = bm.fit(formula, frame, seed=20261, sampler="pymc", progress=False)
         return made[name]
 
     return get

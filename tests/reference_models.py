@@ -10,5 +10,3 @@ MODELS = {
     "imm_model4": ("math ~ homework + (homework|schnum)", "imm10"),
     "penicillin": ("diameter ~ 1 + (1|plate) + (1|sample)", "penicillin"),
 }
-# With the default 1,000 + 1,000 iterations Rhat of one covariance is 1.01 with some seeds, and the fit says so.
-SETTINGS = {"sleep_corr": {"tune": 2000, "draws": 2000}}

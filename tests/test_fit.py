@@ -19,7 +19,8 @@ from bayesmlm.design import build_design
 from bayesmlm.draws import SAMPLE
 from bayesmlm.model import build_model
 from bayesmlm.priors import build_priors
-from bayesmlm.sampling import Settings, sample
+from bayesmlm.sampling.graph import sample
+from bayesmlm.sampling.settings import Settings
 from bayesmlm.shrinkage import pooling_lines, pooling_points, shrinkage_table, two_level_ticks
 
 
@@ -201,10 +202,10 @@ def dyestuff():
 def test_the_seed_gives_the_same_draws(dyestuff):
     design, model = dyestuff
     settings = Settings(chains=2, draws=50, tune=100, seed=5, progress=False)
-    first, again = (sample(model, design, settings).tree["posterior"].to_dataset() for _ in range(2))
+    first, again = (sample(model, design, settings)[0]["posterior"].to_dataset() for _ in range(2))
     xr.testing.assert_equal(first, again)
     other = Settings(chains=2, draws=50, tune=100, seed=6, progress=False)
-    assert not np.array_equal(first["sigma"], sample(model, design, other).tree["posterior"]["sigma"])
+    assert not np.array_equal(first["sigma"], sample(model, design, other)[0]["posterior"]["sigma"])
 
 
 def test_an_interrupt_keeps_the_draws(dyestuff, monkeypatch):
@@ -212,7 +213,7 @@ def test_an_interrupt_keeps_the_draws(dyestuff, monkeypatch):
     settings = Settings(chains=2, draws=3_000_000, tune=100, seed=5, progress=False)
     press_ctrl_c_while_sampling(monkeypatch, after=1.5)
     with pytest.warns(bm.ConvergenceWarning, match="interrupted: kept 2 chains of"):
-        tree = sample(model, design, settings).tree
+        tree, _ = sample(model, design, settings)
     draws = tree["posterior"].to_dataset()
     assert 4 <= draws.sizes["draw"] < 3_000_000
     assert all(np.isfinite(draws[v]).all() for v in draws.data_vars)
@@ -252,8 +253,12 @@ def press_ctrl_c_while_sampling(monkeypatch, after):
         ({"family": "poisson"}, bm.BayesMLMError, "only family = 'gaussian'"),
         ({"link": "log"}, bm.BayesMLMError, "identity link"),
         ({"weights": "n"}, bm.BayesMLMError, "bm.lmer"),
-        ({"sampler": "kernel"}, bm.SamplingError, "not available"),
-        ({"sampler": "stan"}, bm.SamplingError, "'auto' or 'pymc'"),
+        (
+            {"sampler": "kernel", "priors": {"Days": bm.cauchy()}},
+            bm.SamplingError,
+            "prior of Days is not normal",
+        ),
+        ({"sampler": "stan"}, bm.SamplingError, "'auto', 'kernel' or 'pymc'"),
         ({"chains": 0}, bm.SamplingError, "chains = 0"),
         ({"draws": 2.5}, bm.SamplingError, "whole number"),
         ({"target_accept": 1.2}, bm.SamplingError, "between 0 and 1"),

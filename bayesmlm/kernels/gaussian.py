@@ -47,13 +47,13 @@ PATIENCE = 2.5  # seconds after which a compilation is worth a word
 
 
 @cache
-def _compiled() -> ModuleType:
-    """Import the compiled functions; the first time ever, they are compiled, and the user is told."""
+def compiled(name: str) -> ModuleType:
+    """Import a module of compiled functions; the first time ever, they are compiled, and the user is told."""
     note = "bayesmlm: compiling its numerical kernels, once after an installation (about 10 seconds)"
     timer = threading.Timer(PATIENCE, print, (note,), {"file": sys.stderr, "flush": True})
     timer.start()
     try:
-        return importlib.import_module("bayesmlm.kernels.marginal")
+        return importlib.import_module(f"bayesmlm.kernels.{name}")
     finally:
         timer.cancel()
 
@@ -111,7 +111,7 @@ class GaussianKernel:
     """
 
     def __init__(self, cp: CrossProducts):
-        self._marginal = _compiled()
+        self._marginal = compiled("marginal")
         self.sums, self.order = ordered_sums(cp)
         self.n, self.k = cp.n, cp.n_coefficients
         self._blocks = [cp.factors[f].blocks for f in self.order]

@@ -34,8 +34,11 @@ import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from numba import boolean, float64, int64, njit, types
+import llvmlite.binding
+import numpy as np
+from numba import boolean, carray, cfunc, float64, int64, njit, types
 
 from bayesmlm.kernels.backward import go_back
 from bayesmlm.kernels.forward import eliminate
@@ -102,11 +105,58 @@ def _fixed_part(z, mem, w):
     return logdet, least
 
 
-def _stamped(function: Callable) -> Callable:
-    """Name the function after the text of all kernels: numba's cache only knows the file that a function is in."""
+def stamped(function: Callable) -> Callable:
+    """Name a function after the text of all kernels: numba's cache only knows the file that a function is in."""
     text = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     function.__qualname__ += f"_{hashlib.sha256(text).hexdigest()[:12]}"
     return function
+
+
+@internal
+def _marginal(z, numbers, mem, n, sigma, integrate, task):
+    k = z[R] - 1
+    logdet = eliminate(z, numbers, mem)
+    if sigma == 0.0:
+        sigma = math.sqrt(_fixed_part(z, mem, 1.0)[1] / (n - k if integrate else n))
+    w = 1.0 / (sigma * sigma)
+    logdet_H, least = _fixed_part(z, mem, w)
+    value = -n * math.log(sigma) - 0.5 * (logdet + least)
+    if integrate:
+        value -= 0.5 * logdet_H
+    slope = -n / sigma
+    if task == VALUE or not (math.isfinite(value) or task == EFFECTS_GIVEN_Q):
+        return value, slope, sigma, logdet
+    if task == GRADIENT:
+        for i in range(k + 1):
+            for j in range(k + 1):
+                v = w * mem[z[AT_E] + i] * mem[z[AT_E] + j]
+                if integrate and i < k and j < k:
+                    v += w * mem[z[AT_INVERSE] + i * k + j]
+                mem[z[AT_Q] + i * (k + 1) + j] = v
+                slope += v * mem[z[RR] + i * (k + 1) + j] / sigma
+    go_back(z, mem)
+    if task == GRADIENT:
+        for i in range(z[THETA]):
+            mem[z[AT_GRAD] + i] *= -0.5
+    return value, slope, sigma, logdet
+
+
+_INTS, _FLOATS = types.CPointer(int64), types.CPointer(float64)
+_C = types.int64(_INTS, _FLOATS, _FLOATS, int64, float64, int64, int64, _FLOATS)
+_ANY = 1 << 40  # a length that nothing looks at
+
+
+@cfunc(_C, cache=True, error_model="numpy")
+@stamped
+def _marginal_c(z, numbers, mem, n, sigma, integrate, task, out):
+    """`marginal` as a C function: other compiled code calls it by name, and does not compile it once more."""
+    parts = carray(z, (_ANY,)), carray(numbers, (_ANY,)), carray(mem, (_ANY,))
+    out[0], out[1], out[2], out[3] = _marginal(parts[0], parts[1], parts[2], n, sigma, integrate != 0, task)
+    return 0
+
+
+llvmlite.binding.add_symbol("bayesmlm_marginal", _marginal_c.address)
+call_marginal: Any = types.ExternalFunction("bayesmlm_marginal", _C)
 
 
 @njit(
@@ -114,7 +164,7 @@ def _stamped(function: Callable) -> Callable:
     cache=True,
     **OPTIONS,
 )
-@_stamped
+@stamped
 def marginal(z, numbers, mem, n, sigma, integrate, task):
     """Log-density of (Lambda, sigma), its gradient, and the conditional distribution of the group effects.
 
@@ -157,28 +207,6 @@ def marginal(z, numbers, mem, n, sigma, integrate, task):
     tuple of float
         The log-density, NaN where it does not exist; its derivative in sigma; sigma; log|V| + log|W|.
     """
-    k = z[R] - 1
-    logdet = eliminate(z, numbers, mem)
-    if sigma == 0.0:
-        sigma = math.sqrt(_fixed_part(z, mem, 1.0)[1] / (n - k if integrate else n))
-    w = 1.0 / (sigma * sigma)
-    logdet_H, least = _fixed_part(z, mem, w)
-    value = -n * math.log(sigma) - 0.5 * (logdet + least)
-    if integrate:
-        value -= 0.5 * logdet_H
-    slope = -n / sigma
-    if task == VALUE or not (math.isfinite(value) or task == EFFECTS_GIVEN_Q):
-        return value, slope, sigma, logdet
-    if task == GRADIENT:
-        for i in range(k + 1):
-            for j in range(k + 1):
-                v = w * mem[z[AT_E] + i] * mem[z[AT_E] + j]
-                if integrate and i < k and j < k:
-                    v += w * mem[z[AT_INVERSE] + i * k + j]
-                mem[z[AT_Q] + i * (k + 1) + j] = v
-                slope += v * mem[z[RR] + i * (k + 1) + j] / sigma
-    go_back(z, mem)
-    if task == GRADIENT:
-        for i in range(z[THETA]):
-            mem[z[AT_GRAD] + i] *= -0.5
-    return value, slope, sigma, logdet
+    out = np.empty(4)
+    call_marginal(z.ctypes, numbers.ctypes, mem.ctypes, n, sigma, integrate, task, out.ctypes)
+    return out[0], out[1], out[2], out[3]

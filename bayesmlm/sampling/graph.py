@@ -2,87 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
-import bambi
 import numpy as np
 import nutpie
 import xarray as xr
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Schema
-from bayesmlm.errors import ConvergenceWarning, SamplingError, warn
-from bayesmlm.model import BambiModel
+from bayesmlm.errors import SamplingError
+from bayesmlm.model import BambiModel, bambi_tree
+from bayesmlm.sampling.settings import Settings, kept_chains
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to sample.
-
-    Attributes
-    ----------
-    chains, draws, tune : int
-        Number of chains, and of draws and warm-up iterations per chain.
-    seed : int
-        Seed of all randomness; the same seed, data and versions give the same draws.
-    target_accept : float
-        Target acceptance rate; 0.95 is rstanarm's default for multilevel models.
-    cores : int or None
-        Chains run at once; None uses all cores.
-    progress : bool
-        Whether to show a progress bar.
-    """
-
-    chains: int = 4
-    draws: int = 1000
-    tune: int = 1000
-    seed: int = 0
-    target_accept: float = 0.95
-    cores: int | None = None
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        for name, least in (("chains", 1), ("draws", 4), ("tune", 1), ("seed", 0), ("cores", 1)):
-            value = getattr(self, name)
-            if name == "cores" and value is None:
-                continue
-            if (
-                not isinstance(value, int | np.integer)
-                or isinstance(value, bool)
-                or not least <= value < 2**63
-            ):
-                raise SamplingError(f"{name} = {value!r}: give a whole number of at least {least}")
-        if not isinstance(self.target_accept, float) or not 0 < self.target_accept < 1:
-            raise SamplingError(f"target_accept = {self.target_accept!r}: give a number between 0 and 1")
-
-
-def new_seed() -> int:
-    """Return a seed for a fit that was given none; it is kept with the fit, so the fit can be repeated."""
-    return secrets.randbits(31)
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Draws and how they came about.
-
-    Attributes
-    ----------
-    tree : DataTree
-        Groups ``posterior``, ``sample_stats`` and ``observed_data``.
-    seconds : float
-        Sampling time, compilation excluded.
-    """
-
-    tree: xr.DataTree
-    seconds: float
-
-
-def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
-    """Draw from the posterior of a model by NUTS (nutpie) on its PyMC graph.
+def sample(built: BambiModel, design: Design, settings: Settings) -> tuple[xr.DataTree, float]:
+    """Draw from the posterior of a model by NUTS (nutpie) on its PyMC graph; seconds without compiling besides.
 
     An interrupt (Ctrl-C, or the notebook's stop button) keeps the draws made so far.
 
@@ -114,7 +50,7 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> Sampled:
             f"the sampler stopped: {problem}. Check the data for extreme values, or rescale the predictors"
         ) from problem
     seconds = time.perf_counter() - start
-    return Sampled(_bambi_tree(_finished(trace, settings), built.schema, design), seconds)
+    return _as_given(_finished(trace, settings), built.schema, design), seconds
 
 
 def _start(built: BambiModel) -> dict[str, Any]:
@@ -137,24 +73,14 @@ def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:
     stats = trace["sample_stats"].to_dataset()
     done = np.isfinite(stats["logp"].values) & (stats["n_steps"].values > 0)
     counts = np.cumprod(done, axis=1).sum(axis=1)
-    if counts.min() == settings.draws and len(counts) == settings.chains:
+    keep, length = kept_chains(counts, settings)
+    if length == settings.draws and len(keep) == settings.chains:
         return trace
-    # Chains that had barely begun would cost all the others their draws: keep what gives most draws.
-    order = np.sort(counts)[::-1]
-    chains_kept = int(np.argmax(order * np.arange(1, len(order) + 1))) + 1
-    length = int(order[chains_kept - 1])
-    if length < 4:
-        raise SamplingError("sampling was interrupted during warm-up: there are no draws to keep")
-    keep = np.flatnonzero(counts >= length)
-    message = (
-        f"sampling was interrupted: kept {len(keep)} chains of {length} draws (asked: {settings.chains} of "
-    )
-    warn(f"{message}{settings.draws})", ConvergenceWarning)
     cut = {name: trace[name].to_dataset().isel(chain=keep, draw=slice(0, length)) for name in trace.children}
     return xr.DataTree.from_dict({k: v.assign_coords(chain=np.arange(len(keep))) for k, v in cut.items()})
 
 
-def _bambi_tree(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree:
+def _as_given(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree:
     """Arrange draws as `bambi.Model.fit` returns them.
 
     The intercept is moved from centred predictors to the predictors as given, group dims come last, and
@@ -174,8 +100,4 @@ def _bambi_tree(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTr
         name = schema.coefficients[0].name
         posterior[name] = (posterior[name] - shift).assign_attrs(posterior[name].attrs)
     stats = trace["sample_stats"].to_dataset()
-    stats = stats.assign(lp=stats["logp"])
-    observed = xr.Dataset({design.response: ("__obs__", design.y)}, {"__obs__": np.arange(design.nobs)})
-    mark = {"modeling_interface": "bambi", "modeling_interface_version": bambi.__version__}
-    groups = {"posterior": posterior, "sample_stats": stats, "observed_data": observed}
-    return xr.DataTree.from_dict({name: group.assign_attrs(mark) for name, group in groups.items()})
+    return bambi_tree(posterior, stats.assign(lp=stats["logp"]), schema, design)

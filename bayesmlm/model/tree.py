@@ -1,0 +1,82 @@
+"""Draws under R's names -> the DataTree that Bambi would have made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bambi
+import numpy as np
+import xarray as xr
+
+from bayesmlm.design import Design
+from bayesmlm.draws import SAMPLE, Posterior, Schema
+from bayesmlm.model.build import BambiModel
+
+
+def posterior_tree(built: BambiModel, posterior: Posterior, design: Design) -> xr.DataTree:
+    """Arrange draws as `bambi.Model.fit` returns them.
+
+    Parameters
+    ----------
+    built
+        The model; it says what Bambi calls a parameter and along which dimensions it lies.
+    posterior
+        The draws, the intercept being that of the predictors as given.
+    design
+        For the response.
+
+    Returns
+    -------
+    DataTree
+        Groups ``posterior``, ``sample_stats`` and ``observed_data``.
+    """
+    shape = (posterior.n_chains, posterior.fixef.sizes["draw"])
+    variables = {name: _empty(built, name, shape) for name in built.schema.names}
+    for j, variable in enumerate(built.schema.coefficients):
+        _put(variables[variable.name], variable.position, posterior.fixef.values[..., j])
+    if built.schema.sigma and posterior.sigma is not None:
+        variables[built.schema.sigma].values[...] = posterior.sigma.values
+    for where, block in zip(built.schema.blocks, posterior.blocks, strict=True):
+        for c, variable in enumerate(where.variables):
+            _put(variables[f"{variable.name}_sigma"], variable.position, block.sd.values[..., c])
+            term = variables[variable.name]
+            factor = factor_dim(term)
+            own = block.b.isel(column=c, drop=True).rename(level=factor)
+            _put(term, variable.position, own.sel({factor: term[factor].values}).values)
+        if where.corr:
+            variables[where.corr].values[...] = block.corr.values
+    return bambi_tree(xr.Dataset(variables), posterior.sample_stats, built.schema, design)
+
+
+def bambi_tree(
+    posterior: xr.Dataset, sample_stats: xr.Dataset, schema: Schema, design: Design
+) -> xr.DataTree:
+    """Join the groups that Bambi's own fits have, in its order of variables."""
+    observed = xr.Dataset({design.response: ("__obs__", design.y)}, {"__obs__": np.arange(design.nobs)})
+    mark = {"modeling_interface": "bambi", "modeling_interface_version": bambi.__version__}
+    groups = {"posterior": posterior[schema.names], "sample_stats": sample_stats, "observed_data": observed}
+    return xr.DataTree.from_dict({name: group.assign_attrs(mark) for name, group in groups.items()})
+
+
+def factor_dim(term: xr.DataArray) -> str:
+    """Dimension of a group-specific term along which its levels lie."""
+    return next(str(d) for d in term.dims if str(d).endswith("__factor_dim"))
+
+
+def _empty(built: BambiModel, name: str, shape: tuple[int, int]) -> xr.DataArray:
+    """An array for one variable; group dimensions come last, as in Bambi's own results."""
+    dims: list[str] = [str(d) for d in built.graph.named_vars_to_dims.get(name, ())]
+    dims.sort(key=lambda d: d.endswith("__factor_dim"))
+    coords: Mapping[str, Any] = {d: np.asarray(built.graph.coords[d]) for d in dims}
+    index = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    values = np.empty((*shape, *(len(c) for c in coords.values())))
+    return xr.DataArray(values, dims=(*SAMPLE, *dims), coords={**index, **coords})
+
+
+def _put(variable: xr.DataArray, position: int | None, values: np.ndarray) -> None:
+    """Write draws of one column; a vector's own axis is the first after chain and draw."""
+    if position is None:
+        variable.values[...] = values.reshape(variable.shape)
+    else:
+        variable.values[:, :, position] = values

@@ -1,0 +1,1 @@
+"""From a model to draws: NUTS on the compiled marginal density where there is one, on the PyMC graph otherwise."""
