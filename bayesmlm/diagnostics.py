@@ -10,18 +10,19 @@ from bayesmlm.covariance import lower_indices, lower_pairs
 from bayesmlm.draws import SAMPLE, Posterior
 
 RHAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), section 4
+BFMI_LIMIT = 0.3  # Betancourt (2016), arXiv:1604.00695; Stan's diagnose
 ESS_PER_CHAIN = 100  # ibid.: 100 effective draws per chain make Rhat and the ESS itself reliable
 
 
-def parameter_draws(posterior: Posterior) -> xr.DataArray:
+def parameter_draws(posterior: Posterior, effects: bool = True) -> xr.DataArray:
     """Stack every parameter's draws as (chain, draw, parameter), named as rstanarm names them.
 
-    The order is rstanarm's: fixed effects, group effects level by level, sigma, Sigma (lower triangles
-    column by column), mean_PPD, log-posterior.
+    The order is rstanarm's: fixed effects, group effects level by level (unless `effects` is False), sigma, Sigma
+    (lower triangles column by column), mean_PPD, log-posterior.
     """
     parts = [posterior.fixef.values]
     names = [str(c) for c in posterior.fixef["coefficient"].values]
-    for block in posterior.blocks:
+    for block in posterior.blocks if effects else ():
         parts.append(block.b.values.reshape(*block.b.shape[:2], -1))
         names += [f"b[{c} {block.label}:{level}]" for level in block.levels for c in block.columns]
     if posterior.sigma is not None:
@@ -82,8 +83,28 @@ def variance_draws(posterior: Posterior) -> xr.DataArray:
     return _stack(parts, names) if parts else _stack([posterior.fixef.values[..., :0]], [])
 
 
-def convergence_sentences(posterior: Posterior) -> list[str]:
-    """Say in words what is wrong with a posterior sample; an empty list if nothing is."""
+def chain_frame(posterior: Posterior) -> pd.DataFrame:
+    """Return one row per chain: divergences, E-BFMI, and means of tree depth, acceptance rate and step size.
+
+    E-BFMI is sum (E_i - E_(i-1))^2 / sum (E_i - mean E)^2 of the energies (Betancourt 2016): how much of their spread
+    one step of the momentum covers. NaN where the sampler kept no such statistic.
+    """
+    stats = posterior.sample_stats
+    frame = pd.DataFrame({"divergences": stats["diverging"].sum("draw").values.astype(int)})
+    energy = stats["energy"].values if "energy" in stats else np.full((posterior.n_chains, 2), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = ((energy - energy.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+        frame["e_bfmi"] = (np.diff(energy, axis=1) ** 2).sum(axis=1) / spread
+    for name in ("tree_depth", "acceptance_rate", "step_size"):
+        frame[name] = stats[name].mean("draw").values if name in stats else np.nan
+    return frame.rename_axis("chain")
+
+
+def convergence_sentences(posterior: Posterior, effects: bool = True) -> list[str]:
+    """Say in words what is wrong with a posterior sample; an empty list if nothing is.
+
+    `effects` is False where group effects were drawn exactly given the others: they are then as good as these.
+    """
     sentences = []
     diverged = int(posterior.sample_stats["diverging"].sum())
     if diverged:
@@ -91,7 +112,14 @@ def convergence_sentences(posterior: Posterior) -> list[str]:
             f"{diverged} of {posterior.n_draws} draws diverged: the sampler could not follow the posterior "
             "everywhere, and the estimates may be biased; fit again with target_accept=0.99"
         )
-    draws = xr.concat([parameter_draws(posterior), variance_draws(posterior)], dim="parameter")
+    bfmi = chain_frame(posterior)["e_bfmi"]
+    if (bfmi < BFMI_LIMIT).any():
+        where = ", ".join(map(str, bfmi.index[bfmi < BFMI_LIMIT]))
+        sentences.append(
+            f"E-BFMI is below {BFMI_LIMIT:g} in chain {where}: the sampler moves too little between regions of low and "
+            "high density, so the tails may be missed; run more draws, or give the variances firmer priors"
+        )
+    draws = xr.concat([parameter_draws(posterior, effects), variance_draws(posterior)], dim="parameter")
     table = convergence_frame(draws)
     if posterior.n_chains > 1:
         sentences += _rhat_sentence(table["rhat"].dropna())

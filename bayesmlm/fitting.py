@@ -129,7 +129,7 @@ def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Fit:
 
     estimate = _reference(design)
     posterior, seconds = sample_marginal(design, priors, estimate, settings)
-    notes = tuple(convergence_sentences(posterior))
+    notes = tuple(convergence_sentences(posterior, effects=False))
     return Fit(design, priors, posterior, notes, settings, seconds, ON_KERNEL, estimate)
 
 

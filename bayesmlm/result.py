@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesmlm.comparison import Comparison, compare_fits, same_model
 from bayesmlm.design import Design
+from bayesmlm.diagnostics import chain_frame, convergence_frame, parameter_draws, variance_draws
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import (
     DataError,
@@ -24,6 +25,7 @@ from bayesmlm.report import (
     PrintedVarCorr,
     Report,
     comparison_report,
+    diagnostics_report,
     fit_report,
     printed_varcorr,
     prior_report,
@@ -243,6 +245,17 @@ class Fit:
         """
         frame = summary_frame(self.posterior, pars, probs)
         return summary_report(self.design, frame, self.sampler, self.posterior.n_draws, digits)
+
+    def diagnostics(self) -> Report:
+        """How well the chains sampled: divergences and E-BFMI by chain, the worst Rhat and effective sample sizes.
+
+        The frame of the report has mcse, rhat, ess_bulk and ess_tail of every parameter but the group effects, which
+        `summary` has.
+        """
+        parts = [parameter_draws(self.posterior, effects=False), variance_draws(self.posterior)]
+        table = convergence_frame(xr.concat(parts, dim="parameter"))
+        chains = chain_frame(self.posterior)
+        return diagnostics_report(table, chains, self.notes, self.sampler, self.posterior.n_draws)
 
     def prior_summary(self, digits: int = 2) -> Report:
         """The priors as specified and as adjusted to the data, and what they imply in plain units."""

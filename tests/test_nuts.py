@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import threading
@@ -14,7 +15,7 @@ from reference_models import REFERENCE
 
 import bayesmlm as bm
 from bayesmlm.design import build_design
-from bayesmlm.diagnostics import convergence_frame, parameter_draws
+from bayesmlm.diagnostics import chain_frame, convergence_frame, convergence_sentences, parameter_draws
 from bayesmlm.draws import SAMPLE, read_posterior
 from bayesmlm.kernels.target import build_target
 from bayesmlm.priors import build_priors
@@ -203,3 +204,28 @@ def test_an_interrupt_keeps_the_draws_if_there_are_any(tune, monkeypatch):
         fit = bm.fit(FORMULA, frame, seed=1, **wish)
     assert 4 <= fit.posterior.fixef.sizes["draw"] < 300_000
     assert all(np.isfinite(b.b).all() for b in fit.posterior.blocks)
+
+
+def test_diagnostics_page(gaussian_fits):
+    fit = gaussian_fits("sleep_corr")
+    page = fit.diagnostics()
+    text = str(page)
+    assert text.startswith(
+        "Sampler: NUTS (nutpie), fixed and group effects integrated out\nDraws:   4000 in 4 chains"
+    )
+    assert "E-BFMI" in text
+    assert text.endswith("Nothing to complain about.")
+    assert page.frame.loc["sigma", "ess_bulk"] > 800
+    assert not any(name.startswith("b[") for name in page.frame.index)
+    stats = fit.posterior.sample_stats
+    energy = stats["energy"].values[0]
+    bfmi = np.mean(np.diff(energy) ** 2) / np.var(energy)
+    assert chain_frame(fit.posterior)["e_bfmi"][0] == pytest.approx(bfmi, rel=1e-2)
+    assert chain_frame(fit.posterior)["e_bfmi"].min() > 0.5
+
+
+def test_energy_that_hardly_moves_is_said_in_words(gaussian_fits):
+    posterior = gaussian_fits("sleep_corr").posterior
+    slow = posterior.sample_stats.assign(energy=posterior.sample_stats["energy"] * 0 + np.arange(1000.0))
+    sentences = convergence_sentences(dataclasses.replace(posterior, sample_stats=slow), effects=False)
+    assert any("E-BFMI is below 0.3 in chain 0, 1, 2, 3" in s for s in sentences)

@@ -5,7 +5,7 @@ The layout of Bayesian fits is rstanarm's, that of reference fits lme4's, so tha
 
 from bayesmlm.report.comparison import comparison_report
 from bayesmlm.report.grid import Grid, PrintedVarCorr, Report, printed_varcorr
-from bayesmlm.report.posterior import fit_report, prior_report, prior_text, summary_report
+from bayesmlm.report.posterior import diagnostics_report, fit_report, prior_report, prior_text, summary_report
 from bayesmlm.report.reference import linear_report, reference_report, reference_summary_report
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "PrintedVarCorr",
     "Report",
     "comparison_report",
+    "diagnostics_report",
     "fit_report",
     "linear_report",
     "printed_varcorr",

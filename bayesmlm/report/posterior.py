@@ -50,6 +50,44 @@ def fit_report(
     return Report(tuple(parts), pd.concat([coefficients, auxiliary]))
 
 
+def diagnostics_report(
+    parameters: pd.DataFrame, chains: pd.DataFrame, notes: Sequence[str], sampler: str, n_draws: int
+) -> Report:
+    """How well the chains sampled: a row per chain, the worst parameters, and what is wrong in words.
+
+    Parameters
+    ----------
+    parameters
+        Columns mcse, rhat, ess_bulk, ess_tail, by parameter; they become the report's frame.
+    chains
+        As `bayesmlm.diagnostics.chain_frame`.
+    notes
+        Sentences on convergence.
+    sampler
+        How the draws were made.
+    n_draws
+        Posterior sample size.
+    """
+    heads = ("divergences", "E-BFMI", "tree depth", "acceptance", "step size")
+    columns = [[str(v) for v in chains["divergences"]]]
+    decimals = {"e_bfmi": 2, "tree_depth": 1, "acceptance_rate": 2, "step_size": 2}
+    columns += [format_fixed(chains[name].to_numpy(), places) for name, places in decimals.items()]
+    names = tuple(f"chain {i}" for i in chains.index)
+    parts: list[str | Grid] = [f"Sampler: {sampler}", f"Draws:   {n_draws} in {len(chains)} chains", ""]
+    parts += [Grid(heads, tuple(zip(*columns, strict=True)), names), "", "Worst of all parameters:"]
+    for label, name, worst, places in (
+        ("Rhat", "rhat", "idxmax", 3),
+        ("bulk ESS", "ess_bulk", "idxmin", 0),
+        ("tail ESS", "ess_tail", "idxmin", 0),
+    ):
+        known = parameters[name].dropna()
+        if len(known):
+            where = getattr(known, worst)()
+            parts.append(f" {label:<8} {known[where]:.{places}f}  {where}")
+    parts += ["", *([f"! {note}" for note in notes] or ["Nothing to complain about."])]
+    return Report(tuple(parts), parameters)
+
+
 def _header(design: Design) -> list[str]:
     lines = [
         " family:       gaussian [identity]",

@@ -100,4 +100,6 @@ def _as_given(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree
         name = schema.coefficients[0].name
         posterior[name] = (posterior[name] - shift).assign_attrs(posterior[name].attrs)
     stats = trace["sample_stats"].to_dataset()
-    return bambi_tree(posterior, stats.assign(lp=stats["logp"]), schema, design)
+    arviz = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
+    known = stats.rename({old: new for old, new in arviz.items() if old in stats})
+    return bambi_tree(posterior, known.assign(lp=stats["logp"]), schema, design)
