@@ -236,6 +236,20 @@ def test_search_leaves_the_saddle_at_zero():
     assert from_zero.criterion == pytest.approx(minimise(cp, True).criterion, abs=1e-8)
 
 
+@pytest.mark.parametrize("seed", [14, 93])
+def test_search_does_not_crawl_along_the_valley_of_a_covariance_that_is_nearly_singular(seed):
+    rng = np.random.default_rng(seed)
+    n, groups = int(rng.integers(40, 150)), int(rng.integers(5, 12))
+    g = rng.integers(0, groups, n)
+    x, z = rng.normal(size=(2, n))
+    u = rng.normal(size=groups)[g]
+    y = 1 + x + 0.4 * u * x * rng.choice([0, 1]) + 0.3 * u * rng.choice([0, 1]) + rng.normal(size=n)
+    frame = pd.DataFrame({"y": y, "x": x, "z": z, "g": g})
+    fit = fit_lmer(build_design("y ~ x + z + (x + z | g)", frame))
+    assert fit.converged
+    assert fit.singular
+
+
 def test_lower_triangular_factor_of_a_singular_matrix_has_columns_of_zeros():
     factor = np.array([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0], [1.0, 2.0, 0.0]])
     lam = lower_triangular(factor)

@@ -27,7 +27,7 @@ from bayesmlm.reference.gradient import covariance_gradient
 SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the identity, tried as starts
 OTHER_SCALES = (0.15, 2.0)
 LARGEST = 1e5  # sd of groups over sd of residuals; beyond it the criterion has no correct digits
-ZERO = 1e-5  # a column of Lambda with a smaller diagonal is tried as exactly zero
+ZERO = 1e-3  # a column of Lambda with a smaller diagonal is tried as exactly zero
 DECREMENT = (
     1e-7  # Newton stops after a step that promises less than this; what it leaves is some 1e-10 of that
 )
@@ -36,7 +36,7 @@ PIVOT = 1e-12  # a pivot smaller than this times the length of its row is zero
 SUSPICIOUS = 0.01  # curvature of the criterion in the logarithm of a block's standard deviations
 FLAT = 1e-6  # difference of the criterion that means nothing
 ESCAPES = 6
-NEWTON_STEPS = 25
+NEWTON_STEPS = 60
 
 FLAT_GROUPS = "the residual variance is zero beside that of the groups; does the response vary within groups?"
 UNSETTLED = "the criterion is too flat for a minimum to be found; use fewer group effects"
@@ -154,16 +154,28 @@ def _descend(cp: CrossProducts, reml: bool, start: Lambdas) -> Lambdas:
 
 
 def _snap(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas:
-    """Make columns of Lambda that are zero but for rounding exactly zero, unless the criterion disagrees."""
-    if all(d == 0.0 or d >= ZERO for lam in lambdas for d in np.diag(lam)):
+    """Make columns of Lambda that are almost zero exactly zero, unless the criterion disagrees.
+
+    Near a singular Lambda the search crawls along a curved valley; on the boundary itself it does not.
+    """
+    small = [(i, c) for i, lam in enumerate(lambdas) for c, d in enumerate(np.diag(lam)) if 0.0 < d < ZERO]
+    if not small:
         return lambdas
-    trial = []
-    for lam in lambdas:
-        out = lam.copy()
-        np.fill_diagonal(out, np.where(np.diag(lam) < ZERO, 0.0, np.diag(lam)))
-        trial.append(lower_triangular(out))
-    before, after = (eliminate(cp, x).criterion(reml) for x in (lambdas, trial))
-    return trial if after <= before + _rounding(before) else lambdas
+    before = eliminate(cp, lambdas).criterion(reml)
+    for columns in (small, *([one] for one in small)):
+        trial = [_without(lam, [c for j, c in columns if j == i]) for i, lam in enumerate(lambdas)]
+        if eliminate(cp, trial).criterion(reml) <= before + _rounding(before):
+            return _snap(cp, reml, trial)
+    return lambdas
+
+
+def _without(lam: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Return Lambda with the diagonal of some columns set to zero, lower triangular again."""
+    if not columns:
+        return lam
+    out = lam.copy()
+    out[columns, columns] = 0.0
+    return lower_triangular(out)
 
 
 def _polish(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> tuple[Lambdas, str]:
@@ -178,7 +190,8 @@ def _polish(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> tuple[Lambdas, s
     value, gradient = _value_and_gradient(cp, reml, phi)
     for _ in range(NEWTON_STEPS):
         H = _hessian(cp, reml, phi, free, gradient)
-        step = _newton_step(H, gradient)
+        step = np.zeros_like(phi)
+        step[free] = _newton_step(H[np.ix_(free, free)], gradient[free])
         decrement = -float(gradient @ step)
         moved = _line_search(cp, reml, phi, step, value)
         if moved is None:
@@ -215,7 +228,7 @@ def _newton_step(H: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     w, V = np.linalg.eigh(H)
     size = np.abs(w)
     floor = 1e-10 * size.max() + np.finfo(float).tiny
-    return -V @ np.where(w == 0.0, 0.0, (V.T @ gradient) / np.maximum(size, floor))
+    return -V @ ((V.T @ gradient) / np.maximum(size, floor))
 
 
 def _says_nothing(cp: CrossProducts, reml: bool, phi: np.ndarray, H: np.ndarray, value: float) -> bool:
