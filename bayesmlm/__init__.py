@@ -24,7 +24,7 @@ from bayesmlm.errors import (
 
 if TYPE_CHECKING:
     from bayesmlm import plots
-    from bayesmlm.anova import Anova, TermAnova, anova
+    from bayesmlm.anova_tables import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
@@ -48,7 +48,7 @@ __version__ = "0.1.0.dev0"
 
 # Where each public name lives; it is imported when first used, so that `import bayesmlm` is quick.
 _HOMES = {
-    "bayesmlm.anova": ("Anova", "TermAnova", "anova"),
+    "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),

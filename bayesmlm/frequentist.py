@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from bayesmlm.tables import (
     coefficient_frame,
     tidy_reference,
 )
-from bayesmlm.updating import KEEP, kept_data, updated_formula
+from bayesmlm.updating import KEEP, kept_data, updated_formula, with_new_response
 
 
 class ReferenceFit(Quantities):
@@ -254,7 +253,7 @@ class ReferenceFit(Quantities):
             return bootstrap_frame(self.design, self.estimate, None, **how)
 
         def of_response(y: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-            design = replace(self.design, y=y)
+            design = with_new_response(self.design, y)
             return as_statistic(statistic(ReferenceFit(design, fit_lmer(design, reml=self.estimate.reml))))
 
         return bootstrap_frame(self.design, self.estimate, of_response, **how)

@@ -79,7 +79,10 @@ def simulate_reference(
     """
     if not isinstance(nsim, int | np.integer) or isinstance(nsim, bool) or nsim < 1:
         raise DataError(f"nsim = {nsim!r}: give the number of simulations, 1 or more")
-    rng = np.random.default_rng(seed)
+    try:
+        rng = np.random.default_rng(seed)
+    except (TypeError, ValueError) as problem:
+        raise DataError(f"seed = {seed!r}: give a whole number of at least 0") from problem
     conditional = _conditional_blocks(design, re_formula)
     if newdata is None:
         if offset is not None or weights is not None:

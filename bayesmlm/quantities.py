@@ -150,5 +150,5 @@ class Quantities:
         return self.estimate.fitted
 
     def residuals(self, scaled: bool = False) -> np.ndarray:
-        """Residuals, shape (nobs,); `scaled` divides by sigma."""
+        """Residuals, shape (nobs,); `scaled` multiplies by the root of the weight and divides by sigma."""
         return self.estimate.scaled_residuals if scaled else self.estimate.residuals

@@ -7,8 +7,12 @@ Dots stand for the old left side and the old right side. Bars are added and subt
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from bayesmlm.columns import as_frame
 from bayesmlm.design import Design
 from bayesmlm.errors import DataError, FormulaError
 from bayesmlm.formula import Bar, Formula, Linear, parse_formula
@@ -39,6 +43,28 @@ def kept_data(design: Design) -> Any:
     if design.data is None:
         raise DataError("the fit was pickled, which leaves its data behind: give data= as well")
     return design.data
+
+
+def with_new_response(design: Design, y: np.ndarray) -> Design:
+    """Return a design for another response, shape (n,), of the same rows; its data are the rows used, with it.
+
+    A transformed response leaves no data: its inverse is not known, and `update` then asks for some.
+    """
+    name = design.formula.response
+    frame = design.frame.assign(**{name.name: y}) if isinstance(name, Name) else None
+    given = {key: None if value is None else _on_rows(value, design) for key, value in design.given.items()}
+    kept = design.frame if frame is None else frame
+    rows, n = np.arange(design.nobs), design.nobs
+    return replace(design, y=y, frame=kept, data=frame, given=given, rows=rows, dropped={}, n_given=n)
+
+
+def _on_rows(value: Any, design: Design) -> Any:
+    """Weights or offset as given to a fit, on the rows used; a column that the formula does not name is looked up."""
+    if isinstance(value, str):
+        if design.data is None:
+            return value
+        value = as_frame(design.data)[value]
+    return np.asarray(value).ravel()[design.rows]
 
 
 def update_formula(old: Formula, text: str) -> str:

@@ -14,7 +14,7 @@ from test_ddf import frame_for
 from test_reference import FILES
 
 import bayesmlm as bm
-from bayesmlm.anova import anova
+from bayesmlm.anova_tables import anova
 from bayesmlm.errors import BayesMLMError, DataError
 from bayesmlm.reference import lrt
 from bayesmlm.reference.lmer import fit_lmer

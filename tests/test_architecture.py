@@ -45,7 +45,7 @@ ORDER = [
     "quantities",
     "frequentist",
     "linear",
-    "anova",
+    "anova_tables",
     "result",
     "fitting",
 ]
@@ -145,3 +145,11 @@ def modules_after(code: str) -> set[str]:
     script = f"{code}\nimport sys\nprint(' '.join(m for m in sys.modules if '.' not in m))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(run.stdout.split())
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    """Importing such a module would put it in the function's place."""
+    import bayesmlm
+
+    modules = {room(path) for path in files()}
+    assert not modules & ({*bayesmlm.__all__} - {"plots"})

@@ -77,3 +77,48 @@ def test_a_singular_fit_is_no_warning():
         warnings.simplefilter("error")
         fit = bm.lmer("Yield ~ 1 + (1 | Batch)", bm.load_dataset("dyestuff2"))
     assert fit.is_singular()
+
+
+def test_a_bootstrap_statistic_may_update_the_fit_it_gets():
+    frame = random_frame().assign(w=lambda d: d["w"])
+    frame.loc[3, "y"] = np.nan
+    fit = bm.lmer("y ~ x + (1 | a)", frame, weights="w")
+
+    def statistic(f):
+        augmented = f.augment()
+        np.testing.assert_allclose(augmented["y"] - augmented["fitted"], augmented["resid"], atol=1e-9)
+        smaller = f.update(". ~ . - x")
+        return {"aic": smaller.aic, "chisq": bm.anova(smaller, f).to_frame()["chisq"].iloc[1]}
+
+    found = fit.bootstrap(statistic, n_boot=4, seed=1, progress=False)
+    assert found["aic"].nunique() == 4
+    assert (found["chisq"] >= 0).all()
+
+
+def test_a_variance_estimated_as_zero_has_a_boundary_p_value_of_one():
+    # A zigzag over the rows of each level: the levels of d differ less than chance would have it.
+    frame = random_frame().sort_values("d").assign(y=lambda d: np.resize([1.0, -1.0, 2.0, -2.0], len(d)))
+    small = bm.lmer("y ~ x + (1 | a)", frame, reml=False)
+    large = bm.lmer("y ~ x + (1 | a) + (1 | d)", frame, reml=False)
+    assert large.varcorr().sd["d"].iloc[0] == 0
+    table = bm.anova(small, large).to_frame()
+    assert table["chisq"].iloc[1] == 0
+    assert table["p_boundary"].iloc[1] == 1
+
+
+def test_variances_of_zero_are_exactly_zero_and_named_as_such():
+    """Small data without any group effects: nothing of the size of rounding is left, and no correlation of 1."""
+    seen = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n, groups = 60, 6
+        frame = pd.DataFrame(
+            {"y": rng.normal(size=n), "x": rng.normal(size=n), "g": rng.integers(0, groups, n)}
+        )
+        fit = bm.lmer("y ~ x + (x | g)", frame, reml=False)
+        sd = fit.varcorr().sd["g"].to_numpy()
+        assert np.all((sd == 0) | (sd > 1e-4)), seed
+        if (sd == 0).all():
+            seen += 1
+            assert "variances are estimated as 0" in fit.status
+    assert seen > 3

@@ -12,7 +12,7 @@ from test_ddf import frame_for
 from test_report_ddf import assert_last_place
 
 import bayesmlm as bm
-from bayesmlm.anova import anova
+from bayesmlm.anova_tables import anova
 from bayesmlm.design import build_design
 from bayesmlm.errors import BayesMLMError, DataError
 from bayesmlm.reference.type3 import type3_hypotheses

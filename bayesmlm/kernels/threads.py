@@ -6,7 +6,8 @@ else to do, the Cholesky factor of a matrix of order 1,000 takes many times as l
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
@@ -18,5 +19,11 @@ def _libraries() -> ThreadpoolController:
 
 
 def one_thread() -> AbstractContextManager:
-    """Limit linear algebra to one thread; to be entered before other threads start, for them too."""
+    """Limit linear algebra to one thread; to be entered before other threads start, for them too.
+
+    The limit is one of the process. Threads that set and lift it in turns would leave it set for good, so only the main
+    thread does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
     return _libraries().limit(limits=1)

@@ -86,6 +86,9 @@ class LrtRow:
     p_boundary: float = np.nan
 
 
+ROUNDING = 1e-9
+
+
 def likelihood_ratio_tests(models: list[Candidate]) -> tuple[LrtRow, ...]:
     """Order models by their numbers of parameters and test each against the one before it."""
     ordered = sorted(models, key=lambda m: m.npar)
@@ -93,7 +96,9 @@ def likelihood_ratio_tests(models: list[Candidate]) -> tuple[LrtRow, ...]:
 
 
 def _test(small: Candidate, large: Candidate) -> LrtRow:
-    chisq, df = max(0.0, 2.0 * (large.loglik - small.loglik)), large.npar - small.npar
+    gain, df = 2.0 * (large.loglik - small.loglik), large.npar - small.npar
+    # Two optima of one model: what is left is rounding.
+    chisq = gain if gain > ROUNDING * max(1.0, abs(large.loglik)) else 0.0
     if not df:
         return LrtRow(large, chisq, 0, relation=SAME_SIZE)
     relation, mixture = relate(small, large)

@@ -36,10 +36,15 @@ PIVOT = 1e-12  # a pivot smaller than this times the length of its row is zero
 SUSPICIOUS = 0.01  # curvature of the criterion in the logarithm of a block's standard deviations
 FLAT = 1e-6  # difference of the criterion that means nothing
 ESCAPES = 6
-NEWTON_STEPS = 60
+NEWTON_STEPS = 100
 
-FLAT_GROUPS = "the residual variance is zero beside that of the groups; does the response vary within groups?"
-UNSETTLED = "the criterion is too flat for a minimum to be found; use fewer group effects"
+FLAT_GROUPS = (
+    "the residual variance is next to zero beside that of the groups; does the response vary within groups? Beyond "
+    "30,000 times the residuals' standard deviation that of groups cannot be computed"
+)
+UNSETTLED = (
+    "the criterion is too flat for a minimum to be found; rescale the columns, or use fewer group effects"
+)
 NO_INFORMATION = (
     "the criterion does not depend on a variance of the groups; is their factor among the fixed effects too?"
 )
@@ -265,7 +270,7 @@ def _escape(cp: CrossProducts, reml: bool, lambdas: Lambdas) -> Lambdas | None:
         w, V = np.linalg.eigh(G)
         if w[0] > -SADDLE * cp.n:
             continue
-        for size in 0.1 ** np.arange(5):
+        for size in 0.1 ** np.arange(11):
             trial = list(lambdas)
             trial[i] = lower_triangular(np.column_stack([lambdas[i], np.sqrt(size) * V[:, 0]]))
             if eliminate(cp, trial).criterion(reml) < value - _rounding(value):
