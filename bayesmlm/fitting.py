@@ -73,7 +73,7 @@ def fit(
     seed
         Seed; the same seed gives the same draws again. None takes a new one, kept in ``fit.settings``.
     target_accept
-        Target acceptance rate of NUTS; if None 0.8, and on the PyMC graph 0.95, as in rstanarm. Raise it if draws
+        Target acceptance rate of NUTS; if None 0.9, and on the PyMC graph 0.95, as in rstanarm. Raise it if draws
         diverge.
     sampler
         "kernel": NUTS on the variance parameters alone, fixed and group effects integrated out and then drawn exactly;
@@ -114,7 +114,7 @@ def fit(
         raise SamplingError(
             f"sampler = 'kernel' cannot draw from this model: {why_not}; use 'auto' or 'pymc'"
         )
-    accept = (0.95 if why_not else 0.8) if target_accept is None else target_accept
+    accept = (0.95 if why_not else 0.9) if target_accept is None else target_accept
     chosen_seed = new_seed() if seed is None else seed
     settings = Settings(chains, draws, tune, chosen_seed, accept, cores, progress)
     made = _on_graph(design, used, settings, why_not) if why_not else _on_kernel(design, used, settings)
