@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayesmlm import plots
     from bayesmlm.anova_tables import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
+    from bayesmlm.fits.comparing import compare
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
         normal,
         student_t,
     )
-    from bayesmlm.result import Fit, compare
+    from bayesmlm.result import Fit
 
 __version__ = "0.1.0.dev0"
 
@@ -50,6 +51,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
@@ -58,7 +60,7 @@ _HOMES = {
         *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
         *("lkj", "normal", "student_t"),
     ),
-    "bayesmlm.result": ("Fit", "compare"),
+    "bayesmlm.result": ("Fit",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -8,7 +8,7 @@ block's covariance is decov(1, 1, 1, 1). Standard deviations have divisor n - 1 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -208,12 +208,15 @@ class Priors:
     sigma : Adjusted
     covariance : mapping of str to Decov or Lkj
         By block label.
+    given : mapping of str to object
+        The caller's choices as given, for another model of the same kind.
     """
 
     intercept: Adjusted | None
     coefficients: Mapping[str, Adjusted]
     sigma: Adjusted
     covariance: Mapping[str, Decov | Lkj]
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 POSITIVE = {"half_normal", "half_student_t", "half_cauchy", "exponential", "gamma"}
@@ -260,7 +263,7 @@ def build_priors(design: Design, overrides: Mapping[str, Any] | None = None) -> 
     for block in design.blocks:
         given = _first(covariances, block.label, block.group, "covariance", default=decov())
         covariance[block.label] = _covariance(given, block, sd_y)
-    return Priors(intercept, coefficients, sigma, covariance)
+    return Priors(intercept, coefficients, sigma, covariance, chosen)
 
 
 def _by_kind(chosen: Mapping[str, Any], design: Design) -> tuple[dict[str, Any], dict[str, Any]]:

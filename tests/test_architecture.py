@@ -46,6 +46,8 @@ ORDER = [
     "frequentist",
     "linear",
     "anova_tables",
+    "drawing",
+    "fits",
     "result",
     "fitting",
 ]

@@ -201,16 +201,16 @@ def dyestuff():
 
 def test_the_seed_gives_the_same_draws(dyestuff):
     design, model = dyestuff
-    settings = Settings(chains=2, draws=50, tune=100, seed=5, progress=False)
+    settings = Settings(chains=2, target_accept=0.95, draws=50, tune=100, seed=5, progress=False)
     first, again = (sample(model, design, settings)[0]["posterior"].to_dataset() for _ in range(2))
     xr.testing.assert_equal(first, again)
-    other = Settings(chains=2, draws=50, tune=100, seed=6, progress=False)
+    other = Settings(chains=2, target_accept=0.95, draws=50, tune=100, seed=6, progress=False)
     assert not np.array_equal(first["sigma"], sample(model, design, other)[0]["posterior"]["sigma"])
 
 
 def test_an_interrupt_keeps_the_draws(dyestuff, monkeypatch):
     design, model = dyestuff
-    settings = Settings(chains=2, draws=3_000_000, tune=100, seed=5, progress=False)
+    settings = Settings(chains=2, target_accept=0.95, draws=3_000_000, tune=100, seed=5, progress=False)
     press_ctrl_c_while_sampling(monkeypatch, after=1.5)
     with pytest.warns(bm.ConvergenceWarning, match="interrupted: kept 2 chains of"):
         tree, _ = sample(model, design, settings)
@@ -222,7 +222,7 @@ def test_an_interrupt_keeps_the_draws(dyestuff, monkeypatch):
 
 def test_an_interrupt_before_the_first_draw_is_an_error(dyestuff, monkeypatch):
     design, model = dyestuff
-    settings = Settings(chains=2, draws=10, tune=5_000_000, seed=5, progress=False)
+    settings = Settings(chains=2, target_accept=0.95, draws=10, tune=5_000_000, seed=5, progress=False)
     press_ctrl_c_while_sampling(monkeypatch, after=0.5)
     with pytest.raises(bm.SamplingError, match="during warm-up"):
         sample(model, design, settings)

@@ -47,7 +47,7 @@ def replicates(name: str) -> list[Replicate]:
     model, rng = MODELS[name], np.random.default_rng([20261, crc32(name.encode())])
     out = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesmlm.fitting.convergence_sentences", lambda *_, **__: [])
+        patch.setattr("bayesmlm.drawing.convergence_sentences", lambda *_, **__: [])
         for seed in range(REPLICATES):
             truth, y = simulate(model, rng)
             fit = fitted(model, y, chains=1, draws=300, tune=200, seed=seed, sampler="kernel")

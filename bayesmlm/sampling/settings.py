@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesmlm.errors import ConvergenceWarning, SamplingError, warn
+from bayesmlm.errors import ConvergenceWarning, SamplingError, did_you_mean, warn
+
+SAMPLERS = ("auto", "kernel", "pymc")
 
 
 @dataclass(frozen=True)
@@ -20,21 +22,24 @@ class Settings:
         Number of chains, and of draws and warm-up iterations per chain.
     seed : int
         Seed of all randomness; the same seed, data and versions give the same draws.
-    target_accept : float
-        Target acceptance rate; 0.95 is rstanarm's default for multilevel models.
+    target_accept : float or None
+        Target acceptance rate; None leaves it to the sampler.
     cores : int or None
         Chains run at once; None uses all cores.
     progress : bool
         Whether to show a progress bar.
+    sampler : str
+        "auto", "kernel" or "pymc"; see `bayesmlm.fit`.
     """
 
     chains: int = 4
     draws: int = 1000
     tune: int = 1000
     seed: int = 0
-    target_accept: float = 0.95
+    target_accept: float | None = None
     cores: int | None = None
     progress: bool = True
+    sampler: str = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("draws", 4), ("tune", 1), ("seed", 0), ("cores", 1)):
@@ -47,8 +52,12 @@ class Settings:
                 or not least <= value < 2**63
             ):
                 raise SamplingError(f"{name} = {value!r}: give a whole number of at least {least}")
-        if not isinstance(self.target_accept, float) or not 0 < self.target_accept < 1:
-            raise SamplingError(f"target_accept = {self.target_accept!r}: give a number between 0 and 1")
+        accept = self.target_accept
+        if accept is not None and (not isinstance(accept, float) or not 0 < accept < 1):
+            raise SamplingError(f"target_accept = {accept!r}: give a number between 0 and 1")
+        if self.sampler not in SAMPLERS:
+            hint = did_you_mean(str(self.sampler), SAMPLERS)
+            raise SamplingError(f"sampler = {self.sampler!r}: choose 'auto', 'kernel' or 'pymc'.{hint}")
 
 
 def new_seed() -> int:

@@ -1,0 +1,151 @@
+"""From a model to draws of its posterior, by the sampler that suits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayesmlm.design import Design
+from bayesmlm.diagnostics import convergence_sentences
+from bayesmlm.draws import Posterior, read_posterior
+from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
+from bayesmlm.kernels.target import obstacle
+from bayesmlm.priors import Priors
+from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.lmer import fit_lmer
+from bayesmlm.sampling.settings import Settings
+
+if TYPE_CHECKING:
+    from bayesmlm.model import BambiModel
+
+LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
+ON_KERNEL = "NUTS (nutpie), fixed and group effects integrated out"
+ON_GRAPH = "NUTS (nutpie) on the PyMC graph"
+ON_KERNEL_ACCEPT = 0.9
+ON_GRAPH_ACCEPT = 0.95  # rstanarm's for multilevel models
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws and how they were made.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        The draws under R's names.
+    notes : tuple of str
+        What is wrong with the sample, in sentences.
+    settings : Settings
+        As used.
+    seconds : float
+        Sampling time.
+    sampler : str
+        How the draws were made.
+    reml : LmerEstimate or None
+        The REML fit from which the chains started.
+    built, tree
+        The Bambi model and its DataTree, where they were made on the way.
+    """
+
+    posterior: Posterior
+    notes: tuple[str, ...]
+    settings: Settings
+    seconds: float
+    sampler: str
+    reml: LmerEstimate | None
+    built: BambiModel | None = None
+    tree: xr.DataTree | None = None
+
+
+def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
+    """Sample the posterior of a model.
+
+    Parameters
+    ----------
+    design, priors
+        The model.
+    settings
+        Chains, draws, seed and the like; a `target_accept` of None is 0.9 on the kernel, 0.95 on the PyMC graph.
+
+    Raises
+    ------
+    SamplingError
+        If the sampler asked for cannot draw from this model, cannot start, or is interrupted during warm-up.
+
+    Warns
+    -----
+    ConvergenceWarning
+        With each of the notes.
+    """
+    why_not = "asked for" if settings.sampler == "pymc" else obstacle(design, priors)
+    if settings.sampler == "kernel" and why_not:
+        raise SamplingError(
+            f"sampler = 'kernel' cannot draw from this model: {why_not}; use 'auto' or 'pymc'"
+        )
+    if settings.target_accept is None:
+        settings = replace(settings, target_accept=ON_GRAPH_ACCEPT if why_not else ON_KERNEL_ACCEPT)
+    drawn = _on_graph(design, priors, settings, why_not) if why_not else _on_kernel(design, priors, settings)
+    for note in drawn.notes:
+        warn(note, ConvergenceWarning)
+    return drawn
+
+
+def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Drawn:
+    """Sample the variance parameters alone; the rest is drawn exactly given them."""
+    from bayesmlm.sampling.kernel import sample_marginal
+
+    estimate = _reference(design)
+    posterior, seconds = sample_marginal(design, priors, estimate, settings)
+    notes = tuple(convergence_sentences(posterior, effects=False))
+    return Drawn(posterior, notes, settings, seconds, ON_KERNEL, estimate)
+
+
+def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> Drawn:
+    """Sample all parameters on Bambi's PyMC graph."""
+    from bayesmlm.model import build_model, choose_forms
+    from bayesmlm.sampling.graph import sample
+
+    estimate = _reference(design)
+    forms = choose_forms(design, *_information(design, estimate))
+    built = build_model(design, priors, forms, estimate)
+    tree, seconds = sample(built, design, settings)
+    posterior = read_posterior(tree, built.schema, design, settings.seed)
+    notes = tuple(convergence_sentences(posterior))
+    return Drawn(posterior, notes, settings, seconds, f"{ON_GRAPH} ({why})", estimate, built, tree)
+
+
+def _reference(design: Design) -> LmerEstimate | None:
+    """A quick REML fit to parametrise and start the sampler by, or None where there is none."""
+    try:
+        return fit_lmer(design)
+    except DataError:  # as many effects as rows, say: only a prior tells them from the residuals
+        return None
+
+
+def _information(
+    design: Design, estimate: LmerEstimate | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Reliability and variance of every block's effects, or zeros without a fit."""
+    if estimate is None:
+        zero = {b.label: np.zeros(len(b.columns)) for b in design.blocks}
+        return zero, zero
+    variance = {b.label: b.sd**2 for b in estimate.varcorr.blocks}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = {r.label: 1 - (r.sd**2).mean(axis=0) / variance[r.label] for r in estimate.ranef}
+    for b in estimate.varcorr.blocks:
+        # A column that the columns before it all but determine has no variation of its own to centre.
+        share[b.label] = np.where(_own_variation(b.corr) < LEAST_VARIATION, 0.0, share[b.label])
+    return {label: np.nan_to_num(r) for label, r in share.items()}, variance
+
+
+def _own_variation(corr: np.ndarray) -> np.ndarray:
+    """Share of each column's variance that is left given the columns before it."""
+    known = np.nan_to_num(corr)
+    left = np.ones(len(corr))
+    for k in range(1, len(corr)):
+        before = known[:k, :k]
+        left[k] = 1 - known[k, :k] @ np.linalg.pinv(before) @ known[:k, k]
+    return left

@@ -1,0 +1,1 @@
+"""What a Bayesian fit can do, one subject per module; `bayesmlm.result.Fit` joins them."""

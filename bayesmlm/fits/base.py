@@ -1,0 +1,255 @@
+"""A sample from the posterior with its model: names, numbers and printed pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesmlm.design import Design
+from bayesmlm.diagnostics import chain_frame, convergence_frame, parameter_draws, variance_draws
+from bayesmlm.drawing import draw_posterior
+from bayesmlm.draws import SAMPLE, Posterior
+from bayesmlm.frequentist import ReferenceFit, reference_fit
+from bayesmlm.priors import Priors, implied
+from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.report import (
+    PrintedVarCorr,
+    Report,
+    diagnostics_report,
+    fit_report,
+    printed_varcorr,
+    prior_report,
+    summary_report,
+)
+from bayesmlm.sampling.settings import Settings
+from bayesmlm.tables import (
+    coef_frames,
+    icc_draws,
+    interval_frame,
+    point_frame,
+    posterior_varcorr,
+    ranef_frames,
+    sigma_frame,
+    summary_frame,
+    tidy_posterior,
+)
+
+if TYPE_CHECKING:
+    import bambi
+
+    from bayesmlm.model import BambiModel
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Sampled:
+    """A Bayesian multilevel model and its posterior.
+
+    Attributes
+    ----------
+    design : Design
+        What was fitted to what.
+    priors : Priors
+        As used.
+    posterior : Posterior
+        The draws under R's names.
+    notes : tuple of str
+        What is wrong with the sample, in sentences; empty if nothing is.
+    settings : Settings
+        Chains, draws, seed and the like.
+    seconds : float
+        Sampling time.
+    sampler : str
+        How the draws were made.
+    """
+
+    design: Design
+    priors: Priors
+    posterior: Posterior
+    notes: tuple[str, ...]
+    settings: Settings
+    seconds: float
+    sampler: str
+    _reml: LmerEstimate | None
+    _built: BambiModel | None = None
+    _draws: xr.DataTree | None = None
+
+    @classmethod
+    def draw(cls, design: Design, priors: Priors, settings: Settings) -> Self:
+        """Sample the posterior of a model; see `bayesmlm.drawing.draw_posterior`."""
+        drawn = draw_posterior(design, priors, settings)
+        return cls(
+            design,
+            priors,
+            drawn.posterior,
+            drawn.notes,
+            drawn.settings,
+            drawn.seconds,
+            drawn.sampler,
+            drawn.reml,
+            drawn.built,
+            drawn.tree,
+        )
+
+    @property
+    def model(self) -> bambi.Model:
+        """The bambi.Model, PyMC graph included; `draws` work with its methods."""
+        return self._bambi().model
+
+    @property
+    def draws(self) -> xr.DataTree:
+        """Groups ``posterior``, ``sample_stats``, ``observed_data``, with Bambi's variable names."""
+        if self._draws is None:
+            from bayesmlm.model import posterior_tree
+
+            tree = posterior_tree(self._bambi(), self.posterior, self.design)
+            object.__setattr__(self, "_draws", tree)
+        assert self._draws is not None
+        return self._draws
+
+    def _bambi(self) -> BambiModel:
+        if self._built is None:
+            from bayesmlm.model import build_model
+
+            object.__setattr__(self, "_built", build_model(self.design, self.priors))
+        assert self._built is not None
+        return self._built
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the Bambi model out of a pickle, which could not hold it; it is built again when asked for."""
+        return {**self.__dict__, "_built": None}
+
+    @property
+    def formula(self) -> str:
+        """The formula, as R spells it."""
+        return self.design.formula.spelled
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.design.nobs
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels per grouping factor."""
+        return self.design.ngroups
+
+    @property
+    def sigma(self) -> float:
+        """Posterior median of the residual standard deviation."""
+        return float(sigma_frame(self.posterior).loc["sigma", "Median"])
+
+    def fixef(self) -> pd.Series:
+        """Posterior medians of the fixed effects by R's name."""
+        return point_frame(self.posterior.fixef)["Median"].rename("estimate")
+
+    def se(self) -> pd.Series:
+        """MAD_SD of the fixed effects: 1.4826 times the median absolute deviation of the draws."""
+        return point_frame(self.posterior.fixef)["MAD_SD"].rename("std_error")
+
+    def vcov(self) -> pd.DataFrame:
+        """Posterior covariance matrix of the fixed effects."""
+        values = self.posterior.fixef.values.reshape(-1, len(self.design.coefficients))
+        names = list(self.design.coefficients)
+        return pd.DataFrame(np.atleast_2d(np.cov(values, rowvar=False)), names, names)
+
+    def varcorr(self, point: str = "median") -> PrintedVarCorr:
+        """Variance components: "median" or "mean" over draws, or "rstanarm" (roots of mean variances)."""
+        return printed_varcorr(posterior_varcorr(self.posterior, point))
+
+    def ranef(self, sd: bool = False) -> dict[str, pd.DataFrame]:
+        """Posterior medians of the group effects by grouping factor: levels x columns; `sd` adds sds."""
+        return ranef_frames(self.posterior, sd)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed plus group effects (posterior medians) by grouping factor: levels x coefficients."""
+        groups = {name: b.group for b in self.design.blocks for name in (b.label, b.group)}
+        return coef_frames(self.fixef(), self.ranef(), groups)
+
+    def icc(self) -> pd.DataFrame:
+        """Posterior of each block's intraclass correlation: Median and MAD_SD, by block label."""
+        return point_frame(icc_draws(self.posterior))
+
+    def fitted(self) -> np.ndarray:
+        """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
+        value = self.design.X @ self.posterior.fixef.mean(SAMPLE).values
+        for block, draws in zip(self.design.blocks, self.posterior.blocks, strict=True):
+            value = value + (block.Z * draws.b.mean(SAMPLE).values[block.index]).sum(axis=1)
+        return value if self.design.offset is None else value + self.design.offset
+
+    def residuals(self, scaled: bool = False) -> np.ndarray:
+        """Response minus `fitted()`, shape (nobs,); `scaled` divides by sigma."""
+        residual = self.design.y - self.fitted()
+        return residual / self.sigma if scaled else residual
+
+    def tidy(self, effects: str | Iterable[str] | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+        """One row per parameter with broom.mixed's columns, in snake case, plus Rhat and bulk ESS."""
+        return tidy_posterior(self.posterior, effects, conf_level)
+
+    def posterior_interval(self, prob: float = 0.9, pars: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Central posterior intervals, one row per parameter."""
+        return interval_frame(self.posterior, prob, pars)
+
+    def summary(
+        self,
+        pars: str | Iterable[str] | None = None,
+        probs: Iterable[float] = (0.1, 0.5, 0.9),
+        digits: int = 1,
+    ) -> Report:
+        """rstanarm's ``summary`` page; its numbers are in ``.frame``.
+
+        Parameters
+        ----------
+        pars
+            Names, "alpha" (intercept), "beta" (slopes) or "varying" (group effects); all if None.
+        probs
+            Probabilities of the quantiles.
+        digits
+            Decimals shown.
+        """
+        frame = summary_frame(self.posterior, pars, probs)
+        return summary_report(self.design, frame, self.sampler, self.posterior.n_draws, digits)
+
+    def diagnostics(self) -> Report:
+        """How well the chains sampled: divergences and E-BFMI by chain, the worst Rhat and effective sample sizes.
+
+        The frame of the report has mcse, rhat, ess_bulk and ess_tail of every parameter but the group effects, which
+        `summary` has.
+        """
+        parts = [parameter_draws(self.posterior, effects=False), variance_draws(self.posterior)]
+        table = convergence_frame(xr.concat(parts, dim="parameter"))
+        chains = chain_frame(self.posterior)
+        return diagnostics_report(table, chains, self.notes, self.sampler, self.posterior.n_draws)
+
+    def prior_summary(self, digits: int = 2) -> Report:
+        """The priors as specified and as adjusted to the data, and what they imply in plain units."""
+        return prior_report(self.design, self.priors, implied(self.design, self.priors), digits)
+
+    @cached_property
+    def _references(self) -> dict[bool, ReferenceFit]:
+        return {}
+
+    def reference(self, reml: bool = True) -> ReferenceFit:
+        """The reference fit of the same model to the same rows, by REML or ML; fitted once."""
+        if reml and self._reml is not None:
+            return ReferenceFit(self.design, self._reml)
+        if reml not in self._references:
+            self._references[reml] = reference_fit(self.design, reml)
+        return self._references[reml]
+
+    def printed(self, digits: int = 1) -> Report:
+        """What ``print(fit)`` shows, with another number of decimals."""
+        coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
+        varcorr = posterior_varcorr(self.posterior)
+        return fit_report(self.design, coefficients, auxiliary, varcorr, self.notes, digits)
+
+    def __repr__(self) -> str:
+        return str(self.printed())
+
+    def _repr_html_(self) -> str:
+        return self.printed()._repr_html_()
