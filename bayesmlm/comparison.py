@@ -52,6 +52,7 @@ class Comparison:
     groups : DataFrame
         One row per block and column: group, term, correlation of BLUPs with posterior means, the level
         where they differ most, both values there, and that difference in posterior standard deviations.
+        Blocks whose group effects were not all kept are left out.
     method : str
         ``"REML"`` or ``"ML"``.
     prob : float
@@ -163,6 +164,8 @@ def _correlation_share(term: str, draws: BlockDraws) -> float:
 def _group_rows(posterior: Posterior, estimate: LmerEstimate) -> pd.DataFrame:
     rows = []
     for draws, blups in zip(posterior.blocks, estimate.ranef, strict=True):
+        if draws.levels != blups.levels:
+            continue  # some were not kept
         mean, sd = draws.b.mean(SAMPLE).values, draws.b.std(SAMPLE).values
         for j, column in enumerate(draws.columns):
             difference = (mean[:, j] - blups.mode[:, j]) / sd[:, j]

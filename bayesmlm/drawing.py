@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesmlm.design import Design
 from bayesmlm.diagnostics import convergence_sentences
-from bayesmlm.draws import Posterior, read_posterior
+from bayesmlm.draws import Posterior, kept_levels, read_posterior, with_levels
 from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
 from bayesmlm.kernels.target import obstacle
 from bayesmlm.priors import Priors
@@ -93,6 +93,26 @@ def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
     return drawn
 
 
+def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, settings: Settings) -> Posterior:
+    """Return the posterior with the group effects that `settings` keep, drawn given all else.
+
+    Raises
+    ------
+    SamplingError
+        If the model is not one whose group effects can be drawn exactly.
+    """
+    from bayesmlm.kernels.target import build_target
+    from bayesmlm.sampling.kernel import redrawn_effects
+
+    why_not = obstacle(design, priors)
+    if why_not:
+        raise SamplingError(
+            f"group effects cannot be drawn on their own here: {why_not}; fit again with keep_ranef=True"
+        )
+    kept = kept_levels(design, settings.keep_ranef)
+    return redrawn_effects(build_target(design, priors), posterior, settings, kept)
+
+
 def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Drawn:
     """Sample the variance parameters alone; the rest is drawn exactly given them."""
     from bayesmlm.sampling.kernel import sample_marginal
@@ -108,12 +128,16 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
     from bayesmlm.model import build_model, choose_forms
     from bayesmlm.sampling.graph import sample
 
+    kept_levels(design, settings.keep_ranef)  # a mistake in it is found before sampling
     estimate = _reference(design)
     forms = choose_forms(design, *_information(design, estimate))
     built = build_model(design, priors, forms, estimate)
     tree, seconds = sample(built, design, settings)
     posterior = read_posterior(tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))
+    if settings.keep_ranef is not True:
+        posterior = with_levels(posterior, kept_levels(design, settings.keep_ranef))
+        return Drawn(posterior, notes, settings, seconds, f"{ON_GRAPH} ({why})", estimate, built)
     return Drawn(posterior, notes, settings, seconds, f"{ON_GRAPH} ({why})", estimate, built, tree)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesmlm.covariance import sd_corr
-from bayesmlm.design import Design
+from bayesmlm.design import Block, Design
+from bayesmlm.errors import DataError, did_you_mean
 
 SAMPLE = ("chain", "draw")
 
@@ -26,7 +29,7 @@ class BlockDraws:
     corr : DataArray (chain, draw, column, column_bis)
         Correlation matrices.
     b : DataArray (chain, draw, level, column)
-        Group effects: deviations from the fixed effects.
+        Group effects: deviations from the fixed effects; of the levels that were kept (all, unless the caller chose).
     """
 
     label: str
@@ -42,7 +45,7 @@ class BlockDraws:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Levels of the grouping factor."""
+        """Levels of the grouping factor whose effects were kept."""
         return tuple(self.b["level"].values.tolist())
 
     @property
@@ -173,7 +176,10 @@ def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int)
     sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
     levels = {b.label: list(b.levels) for b in design.blocks}
     blocks = tuple(_read_block(data, block, levels[block.label]) for block in schema.blocks)
-    ppd = mean_ppd(fixef, sigma, blocks, design, seed)
+    group_mean = np.zeros(shape[:2])
+    for block, draws in zip(design.blocks, blocks, strict=True):
+        group_mean += np.einsum("sdjp,jp->sd", draws.b.values, block_weights(block, design.nobs))
+    ppd = mean_ppd(fixef, sigma, group_mean, design, seed)
     stats = tree["sample_stats"].to_dataset()
     return Posterior(fixef, sigma, blocks, ppd, stats)
 
@@ -200,19 +206,24 @@ def _read_block(data: xr.Dataset, schema: BlockSchema, levels: list[str]) -> Blo
     return BlockDraws(schema.label, schema.group, sd, matrix, b)
 
 
+def block_weights(block: Block, nobs: int) -> np.ndarray:
+    """What each group effect of a block adds to the mean of Z b over the rows, shape (levels, p)."""
+    columns = [np.bincount(block.index, z, len(block.levels)) for z in block.Z.T]
+    return np.column_stack(columns) / nobs
+
+
 def mean_ppd(
     fixef: xr.DataArray,
     sigma: xr.DataArray | None,
-    blocks: tuple[BlockDraws, ...],
+    group_mean: np.ndarray,
     design: Design,
     seed: int,
 ) -> xr.DataArray:
-    """Mean over rows of one predictive data set per draw; the mean of n normal errors is drawn directly."""
-    mean = fixef.values @ design.X.mean(axis=0)
-    for block, draws in zip(design.blocks, blocks, strict=True):
-        for j in range(len(block.columns)):
-            weight = np.bincount(block.index, block.Z[:, j], len(block.levels)) / design.nobs
-            mean = mean + draws.b.values[..., j] @ weight
+    """Mean over rows of one predictive data set per draw; the mean of n normal errors is drawn directly.
+
+    `group_mean`, shape (chain, draw), is the mean of Z b over the rows.
+    """
+    mean = fixef.values @ design.X.mean(axis=0) + group_mean
     if design.offset is not None:
         mean = mean + design.offset.mean()
     if sigma is not None:
@@ -220,6 +231,77 @@ def mean_ppd(
         spread = 1.0 if design.weights is None else np.mean(1 / design.weights)
         mean = mean + sigma.values * noise * np.sqrt(spread / design.nobs)
     return labelled(mean)
+
+
+# -- which group effects are kept -------------------------------------------------------------------
+
+
+def kept_levels(design: Design, keep: Any) -> list[np.ndarray]:
+    """Return the positions of the levels whose effects are kept, block by block.
+
+    Parameters
+    ----------
+    design
+        The model.
+    keep
+        True for all, False for none, the name of a grouping factor or block or several names, or a mapping from such
+        a name to its levels (or True, False).
+
+    Raises
+    ------
+    DataError
+        For a name or a level that the model does not have.
+    """
+    groups = dict.fromkeys(name for b in design.blocks for name in (b.label, b.group))
+    if isinstance(keep, bool | np.bool_):
+        wanted: dict[str, Any] = dict.fromkeys(groups, bool(keep))
+    elif isinstance(keep, Mapping):
+        wanted = dict(keep)
+    elif isinstance(keep, str | list | tuple):
+        wanted = dict.fromkeys([keep] if isinstance(keep, str) else keep, True)
+    else:
+        raise DataError(
+            f"keep_ranef = {keep!r}: give True, False, grouping factors, or a dict of their levels"
+        )
+    for name in wanted:
+        if name not in groups:
+            hint = did_you_mean(str(name), groups) or f" It has: {', '.join(groups)}."
+            raise DataError(f"keep_ranef: the model has no grouping factor {name!r}.{hint}")
+    return [_positions(b, wanted.get(b.label, wanted.get(b.group, False))) for b in design.blocks]
+
+
+def _positions(block: Block, levels: Any) -> np.ndarray:
+    if isinstance(levels, bool | np.bool_):
+        return np.arange(len(block.levels) if levels else 0)
+    at = {level: i for i, level in enumerate(block.levels)}
+    asked = [levels] if isinstance(levels, str) else list(levels)
+    for level in asked:
+        if str(level) not in at:
+            hint = did_you_mean(str(level), block.levels)
+            raise DataError(f"keep_ranef: {block.group} has no level {str(level)!r}.{hint}")
+    return np.array([at[str(level)] for level in asked], dtype=np.intp)
+
+
+def with_levels(posterior: Posterior, kept: Sequence[np.ndarray]) -> Posterior:
+    """Return the posterior with some levels of each block only."""
+    blocks = [replace(d, b=d.b.isel(level=at)) for d, at in zip(posterior.blocks, kept, strict=True)]
+    return replace(posterior, blocks=tuple(blocks))
+
+
+def kept_effects(block: Block, draws: BlockDraws) -> np.ndarray:
+    """Return the group effects of all levels of a block, (chain, draw, level, column).
+
+    Raises
+    ------
+    DataError
+        If those of some level were not kept.
+    """
+    if draws.levels != block.levels:
+        raise DataError(
+            f"the effects of {len(draws.levels)} of the {len(block.levels)} levels of {block.label} were kept: "
+            "fit.with_ranef() draws the others"
+        )
+    return draws.b.values
 
 
 def mean_cov(block: BlockDraws) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ def fit(
     target_accept: float | None = None,
     sampler: str = "auto",
     cores: int | None = None,
+    keep_ranef: Any = True,
     progress: bool = True,
 ) -> Fit:
     """Fit a Bayesian multilevel model with rstanarm's default priors, as its ``stan_lmer``.
@@ -66,6 +67,11 @@ def fit(
         applies; ``fit.sampler`` says which, and why.
     cores
         Chains to run at once; all cores if None.
+    keep_ranef
+        Group effects whose draws are kept: True for all, False for none, the names of some grouping factors, or a dict
+        such as ``{"school": ["20920", "22520"]}``. Keeping few bounds the memory where there are very many groups (a
+        draw of an effect takes 8 bytes: 4,000 draws of 100,000 effects 3.2 GB). ``fit.with_ranef()`` draws the others
+        later, from the variance parameters kept and the seed.
     progress
         Whether to show a progress bar.
 
@@ -94,7 +100,7 @@ def fit(
     used = build_priors(design, priors)
 
     chosen_seed = new_seed() if seed is None else seed
-    settings = Settings(chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler)
+    settings = Settings(chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler, keep_ranef)
     return Fit.draw(design, used, settings)
 
 

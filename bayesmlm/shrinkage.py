@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
-from bayesmlm.draws import SAMPLE, Posterior
+from bayesmlm.draws import SAMPLE, Posterior, kept_effects
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.reference.pooling import complete_pooling, no_pooling
@@ -57,7 +57,7 @@ def effect_draws(posterior: Posterior, block: Block) -> np.ndarray:
     out = np.zeros((posterior.n_draws, len(block.levels), len(block.columns)))
     for draws in posterior.blocks:
         if draws.group == block.group:
-            b = draws.b.values.reshape(posterior.n_draws, *draws.b.shape[2:])
+            b = kept_effects(block, draws).reshape(posterior.n_draws, *draws.b.shape[2:])
             for j, column in enumerate(draws.columns):
                 out[..., block.columns.index(column)] += b[..., j]
     return out

@@ -148,7 +148,8 @@ def test_effects_are_drawn_from_their_conditional_distribution(formula, monkeypa
             return normals
 
     monkeypatch.setattr(np.random, "default_rng", lambda _: Numbers())
-    beta, effects = draw_conditional(target, np.tile(x, (1, size + 1, 1)), seed=1)
+    every = [np.arange(len(b.levels)) for b in design.blocks]
+    beta, effects, _ = draw_conditional(target, np.tile(x, (1, size + 1, 1)), 1, every)
     monkeypatch.undo()
     values = np.hstack([beta[0], *(b[0].reshape(size + 1, -1) for b in effects)])
     np.testing.assert_allclose(values[0], mean, rtol=1e-6, atol=1e-7 * np.abs(mean).max())

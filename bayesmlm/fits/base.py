@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,8 +13,8 @@ import xarray as xr
 
 from bayesmlm.design import Design
 from bayesmlm.diagnostics import chain_frame, convergence_frame, parameter_draws, variance_draws
-from bayesmlm.drawing import draw_posterior
-from bayesmlm.draws import SAMPLE, Posterior
+from bayesmlm.drawing import draw_effects_again, draw_posterior
+from bayesmlm.draws import SAMPLE, Posterior, kept_effects, kept_levels, with_levels
 from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.priors import Priors, implied
 from bayesmlm.reference.estimate import LmerEstimate
@@ -112,6 +112,36 @@ class Sampled:
         assert self._draws is not None
         return self._draws
 
+    def with_ranef(self, keep: Any = True) -> Self:
+        """Return this fit with the draws of group effects that were not kept.
+
+        They are drawn given the variance parameters with the random numbers of the seed: the draws that
+        ``keep_ranef=keep`` would have kept, but for rounding.
+
+        Parameters
+        ----------
+        keep
+            Which group effects, as ``keep_ranef`` of `bayesmlm.fit`.
+
+        Raises
+        ------
+        DataError
+            For a grouping factor or level that the model does not have.
+        SamplingError
+            Where group effects cannot be drawn exactly: such a model has to be fitted again.
+        """
+        kept = kept_levels(self.design, keep)
+        settings = replace(self.settings, keep_ranef=keep)
+        if all(set(at) <= set(has) for at, has in zip(kept, self._kept(), strict=True)):
+            at = [[list(has).index(i) for i in at] for at, has in zip(kept, self._kept(), strict=True)]
+            posterior = with_levels(self.posterior, [np.array(a, dtype=np.intp) for a in at])
+        else:
+            posterior = draw_effects_again(self.design, self.priors, self.posterior, settings)
+        return replace(self, posterior=posterior, settings=settings, _draws=None)
+
+    def _kept(self) -> list[np.ndarray]:
+        return kept_levels(self.design, self.settings.keep_ranef)
+
     def _bambi(self) -> BambiModel:
         if self._built is None:
             from bayesmlm.model import build_model
@@ -179,7 +209,8 @@ class Sampled:
         """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
         value = self.design.X @ self.posterior.fixef.mean(SAMPLE).values
         for block, draws in zip(self.design.blocks, self.posterior.blocks, strict=True):
-            value = value + (block.Z * draws.b.mean(SAMPLE).values[block.index]).sum(axis=1)
+            b = kept_effects(block, draws).mean(axis=(0, 1))
+            value = value + (block.Z * b[block.index]).sum(axis=1)
         return value if self.design.offset is None else value + self.design.offset
 
     def residuals(self, scaled: bool = False) -> np.ndarray:

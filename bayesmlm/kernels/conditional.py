@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, int64, njit, types
+from numba import boolean, float64, int64, njit, types
 
 from bayesmlm.kernels.forward import tail_lambda
 from bayesmlm.kernels.marginal import VALUE, call_marginal, stamped
@@ -131,9 +131,11 @@ def _draw_chain(z, mem, c, sigma, normals, b):
 _MATRIX = float64[:, ::1]
 
 
-@njit(types.void(int64[::1], float64[::1], _MATRIX, _MATRIX, _MATRIX, _MATRIX), cache=True, **OPTIONS)
+@njit(
+    types.void(int64[::1], float64[::1], _MATRIX, _MATRIX, _MATRIX, _MATRIX, boolean), cache=True, **OPTIONS
+)
 @stamped
-def draw_effects(t, reals, x, normals, gamma, b):
+def draw_effects(t, reals, x, normals, gamma, b, given):
     """Draw fixed and group effects for each draw of the variance parameters.
 
     Parameters
@@ -146,6 +148,8 @@ def draw_effects(t, reals, x, normals, gamma, b):
         Standard normal.
     gamma, b : ndarray, shapes (N, k) and (N, q)
         Filled with the draws, in the basis of the cross products; b in elimination order.
+    given : bool
+        Whether `gamma` holds the fixed effects, and b is drawn given them.
     """
     z, numbers = t[t[SUMS] :], reals[t[NUMBERS_AT] :]
     d, k = t[PARAMETERS], z[R] - 1
@@ -160,7 +164,11 @@ def draw_effects(t, reals, x, normals, gamma, b):
         put_lambda(t, reals, x[s], mem, z, spare)
         sigma = math.exp(x[s, d - 1])
         call_marginal(z.ctypes, numbers.ctypes, mem.ctypes, t[ROWS], sigma, 1, VALUE, out.ctypes)
-        _draw_fixed(z, mem, normals[s], gamma[s])
+        if given:
+            for i in range(k):
+                mem[z[AT_E] + i] = -gamma[s, i]
+        else:
+            _draw_fixed(z, mem, normals[s], gamma[s])
         if z[TAIL] > 0:
             _draw_tail(z, mem, sigma, normals[s, k:], b[s])
         for c in range(z[CHAIN] - 1, -1, -1):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmlm.design import Design
-from bayesmlm.draws import SAMPLE, Posterior, Schema
+from bayesmlm.draws import SAMPLE, Posterior, Schema, kept_effects
 from bayesmlm.model.build import BambiModel
 
 
@@ -30,6 +30,11 @@ def posterior_tree(built: BambiModel, posterior: Posterior, design: Design) -> x
     -------
     DataTree
         Groups ``posterior``, ``sample_stats`` and ``observed_data``.
+
+    Raises
+    ------
+    DataError
+        If the effects of some levels were not kept.
     """
     shape = (posterior.n_chains, posterior.fixef.sizes["draw"])
     variables = {name: _empty(built, name, shape) for name in built.schema.names}
@@ -37,7 +42,8 @@ def posterior_tree(built: BambiModel, posterior: Posterior, design: Design) -> x
         _put(variables[variable.name], variable.position, posterior.fixef.values[..., j])
     if built.schema.sigma and posterior.sigma is not None:
         variables[built.schema.sigma].values[...] = posterior.sigma.values
-    for where, block in zip(built.schema.blocks, posterior.blocks, strict=True):
+    for where, block, described in zip(built.schema.blocks, posterior.blocks, design.blocks, strict=True):
+        kept_effects(described, block)
         for c, variable in enumerate(where.variables):
             _put(variables[f"{variable.name}_sigma"], variable.position, block.sd.values[..., c])
             term = variables[variable.name]

@@ -32,8 +32,9 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
     parts += [f"  {_row_name(r)}: {r['verdict']}; {verdict_note(r, comparison.method)}" for r in noted]
     if reference_status:
         parts += ["", reference_status]
-    parts += ["", "Group effects (BLUPs beside posterior means):"]
-    parts += [_group_line(row) for row in comparison.groups.to_dict("records")]
+    if not comparison.groups.empty:
+        parts += ["", "Group effects (BLUPs beside posterior means):"]
+        parts += [_group_line(row) for row in comparison.groups.to_dict("records")]
     parts += [
         "",
         "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval.",

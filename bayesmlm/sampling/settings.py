@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Settings:
         Whether to show a progress bar.
     sampler : str
         "auto", "kernel" or "pymc"; see `bayesmlm.fit`.
+    keep_ranef : bool, str, sequence of str, or mapping
+        Group effects to keep; see `bayesmlm.fit`.
     """
 
     chains: int = 4
@@ -40,6 +43,7 @@ class Settings:
     cores: int | None = None
     progress: bool = True
     sampler: str = "auto"
+    keep_ranef: Any = True
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("draws", 4), ("tune", 1), ("seed", 0), ("cores", 1)):
