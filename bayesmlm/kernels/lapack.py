@@ -10,7 +10,7 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
-from numba import njit, types
+from numba import carray, njit, types
 from numba.extending import get_cython_function_address
 
 # LAPACK reads one character of it. The lower triangle of a C-ordered matrix is the upper one of a Fortran-ordered one.
@@ -31,13 +31,14 @@ _dpotrf, _dpotri = _lapack("dpotrf"), _lapack("dpotri")
 
 @njit(nogil=True)
 def cholesky(mem, at, n, inverse):
-    """Replace the lower triangle of the n x n matrix in `mem` at `at` by its Cholesky factor.
+    """Replace the lower triangle of the n x n matrix behind the pointer `mem`, from `at` on, by its Cholesky factor.
 
     If `inverse`, replace a Cholesky factor by the inverse of the whole matrix. False if there is none.
     """
     arguments = np.zeros(3, np.int32)
     arguments[0], arguments[1] = UPPER, n
-    uplo, order, info, matrix = arguments.ctypes, arguments[1:].ctypes, arguments[2:].ctypes, mem[at:].ctypes
+    uplo, order, info = arguments.ctypes, arguments[1:].ctypes, arguments[2:].ctypes
+    matrix = carray(mem, (at + n * n,))[at:].ctypes
     if inverse:
         _dpotri(uplo, order, matrix, order, info)
     else:

@@ -38,11 +38,12 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
-from numba import boolean, carray, cfunc, float64, int64, njit, types
+from numba import boolean, cfunc, float64, int64, njit, types
 
 from bayesmlm.kernels.backward import go_back
 from bayesmlm.kernels.forward import eliminate
 from bayesmlm.kernels.options import OPTIONS, internal
+from bayesmlm.kernels.single import is_single, pass_once, slope_of_single
 from bayesmlm.kernels.sums import (
     AT_E,
     AT_FIXED,
@@ -115,7 +116,8 @@ def stamped(function: Callable) -> Callable:
 @internal
 def _marginal(z, numbers, mem, n, sigma, integrate, task):
     k = z[R] - 1
-    logdet = eliminate(z, numbers, mem)
+    single = task == GRADIENT and is_single(z)
+    logdet = pass_once(z, numbers, mem) if single else eliminate(z, numbers, mem)
     if sigma == 0.0:
         sigma = math.sqrt(_fixed_part(z, mem, 1.0)[1] / (n - k if integrate else n))
     w = 1.0 / (sigma * sigma)
@@ -134,7 +136,10 @@ def _marginal(z, numbers, mem, n, sigma, integrate, task):
                     v += w * mem[z[AT_INVERSE] + i * k + j]
                 mem[z[AT_Q] + i * (k + 1) + j] = v
                 slope += v * mem[z[RR] + i * (k + 1) + j] / sigma
-    go_back(z, mem)
+    if single:
+        slope_of_single(z, mem)
+    else:
+        go_back(z, mem)
     if task == GRADIENT:
         for i in range(z[THETA]):
             mem[z[AT_GRAD] + i] *= -0.5
@@ -143,15 +148,14 @@ def _marginal(z, numbers, mem, n, sigma, integrate, task):
 
 _INTS, _FLOATS = types.CPointer(int64), types.CPointer(float64)
 _C = types.int64(_INTS, _FLOATS, _FLOATS, int64, float64, int64, int64, _FLOATS)
-_ANY = 1 << 40  # a length that nothing looks at
 
 
 @cfunc(_C, cache=True, error_model="numpy")
 @stamped
 def _marginal_c(z, numbers, mem, n, sigma, integrate, task, out):
     """`marginal` as a C function: other compiled code calls it by name, and does not compile it once more."""
-    parts = carray(z, (_ANY,)), carray(numbers, (_ANY,)), carray(mem, (_ANY,))
-    out[0], out[1], out[2], out[3] = _marginal(parts[0], parts[1], parts[2], n, sigma, integrate != 0, task)
+    # Pointers, not arrays: an index of an array may be negative, and every access would look.
+    out[0], out[1], out[2], out[3] = _marginal(z, numbers, mem, n, sigma, integrate != 0, task)
     return 0
 
 
@@ -188,11 +192,11 @@ def marginal(z, numbers, mem, n, sigma, integrate, task):
         `Sums.layout` and `Sums.numbers`.
     mem : ndarray, length z[MEMORY]
         Working memory. In: Lambda of each factor (p, p), row by row, in elimination order (AT_LAMBDA); P0 (k, k) and m0
-        (k,) in the basis of the cross products; for EFFECTS_GIVEN_Q a symmetric Q (r, r). Out: S (RR); and, but for
-        VALUE, the derivative in Lambda, laid out as Lambda (AT_GRAD; that of log|V| + tr(Q S) for EFFECTS_GIVEN_Q);
-        G of the chain factors, laid out likewise (AT_CURVE); the rows of B and of the scores, (effects, r), in
-        elimination order; K_jj of the chain (AT_KD), K of the tail (AT_K), and Z_t'V_c^-1 Z_t, V_c being V of the chain
-        alone (TT).
+        (k,) in the basis of the cross products; for EFFECTS_GIVEN_Q a symmetric Q (r, r). Out: S (RR); but for VALUE,
+        the derivative in Lambda, laid out as Lambda (AT_GRAD; that of log|V| + tr(Q S) for EFFECTS_GIVEN_Q); and for
+        EFFECTS_GIVEN_Q also G of the chain factors, laid out likewise (AT_CURVE); the rows of B and of the scores,
+        (effects, r), in elimination order; K_jj of the chain (AT_KD), K of the tail (AT_K), and Z_t'V_c^-1 Z_t, V_c
+        being V of the chain alone (TT). VALUE leaves H_j of the chain (AT_HALF) and D of the tail (AT_D).
     n
         Number of rows.
     sigma

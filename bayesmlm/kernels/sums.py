@@ -39,12 +39,12 @@ STRIDE = 16
 CHAIN, TAIL, R, EFFECTS, THETA, NUMBERS, TT, TR, RR, COLUMN, BLOCK = range(11)
 # Where the parts of the working memory start. The first is a copy of `numbers`. Then, as long as needed:
 # Lambda, its derivative and G; H_j of the chain; D, K and a spare matrix of the tail; B and the scores; the three parts
-# of K; prior precision and mean, the matrix Q; scratch space.
+# of K; prior precision and mean, the matrix Q; scratch space, the last of it for `single`.
 AT_LAMBDA, AT_GRAD, AT_CURVE, AT_HALF, AT_D, AT_K, AT_SPARE, AT_B, AT_SCORES, AT_KD, AT_KR, AT_KT = range(
     11, 23
 )
 AT_P0, AT_M0, AT_Q, AT_INVERSE, AT_E, AT_PIVOT, AT_SIDE, AT_PRODUCT, AT_P, AT_IA, AT_FKF, AT_G = range(23, 35)
-AT_REST, AT_FIXED, AT_TALL, MEMORY, FACTORS = range(35, 40)
+AT_REST, AT_FIXED, AT_TALL, AT_MOMENTS, MEMORY, FACTORS = range(35, 41)
 
 
 class Sums(NamedTuple):
@@ -123,7 +123,7 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
         + [effects * r] * 2
         + [kd, kr, kt, r * r, r, r * r, r * r, r, p * p]
     )
-    lengths += [wide * p] * 2 + [p * p] * 4 + [p * r, 2 * r * r, 2 * n_tail * r]
+    lengths += [wide * p] * 2 + [p * p] * 4 + [p * r, 2 * r * r, 2 * n_tail * r, 3 * r * r + 2 * r + 3]
     at = np.cumsum([numbers.size, *lengths])
     layout.parts[0] = np.concatenate([sizes, at, rows.ravel()]).astype(np.int64)
     return Ordered(Sums(layout.joined(), numbers.joined()), chain + tail)
