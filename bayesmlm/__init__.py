@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayesmlm.anova_tables import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
     from bayesmlm.fits.comparing import compare
+    from bayesmlm.fits.criticism import loo_compare
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
@@ -52,6 +53,7 @@ _HOMES = {
     "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "bayesmlm.fits.comparing": ("compare",),
+    "bayesmlm.fits.criticism": ("loo_compare",),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
@@ -95,6 +97,7 @@ __all__ = [
     "lm",
     "lmer",
     "load_dataset",
+    "loo_compare",
     "no_pooling",
     "normal",
     "parse_formula",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bayesmlm.fits.comparing import Comparing
+from bayesmlm.fits.criticism import Criticism
 from bayesmlm.fits.pictures import Pictures
 
 
-class Fit(Comparing, Pictures):
+class Fit(Comparing, Criticism, Pictures):
     """A Bayesian multilevel model and its posterior: what `bayesmlm.fit` returns.
 
     Its attributes are those of `bayesmlm.fits.base.Sampled`; each part of `bayesmlm.fits` adds the verbs of one

@@ -3,6 +3,7 @@
 The layout of Bayesian fits is rstanarm's, that of reference fits lme4's, so that both look familiar.
 """
 
+from bayesmlm.report.accuracy import accuracy_report, loo_comparison_report
 from bayesmlm.report.comparison import comparison_report
 from bayesmlm.report.grid import Grid, PrintedVarCorr, Report, printed_varcorr
 from bayesmlm.report.posterior import diagnostics_report, fit_report, prior_report, prior_text, summary_report
@@ -12,10 +13,12 @@ __all__ = [
     "Grid",
     "PrintedVarCorr",
     "Report",
+    "accuracy_report",
     "comparison_report",
     "diagnostics_report",
     "fit_report",
     "linear_report",
+    "loo_comparison_report",
     "printed_varcorr",
     "prior_report",
     "prior_text",

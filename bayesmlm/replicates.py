@@ -1,0 +1,185 @@
+"""Does the model make data like those observed? Statistics of replicated data beside that of the response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.design import Design
+from bayesmlm.draws import Posterior
+from bayesmlm.errors import DataError, did_you_mean
+from bayesmlm.folds import Grouping
+from bayesmlm.left_out import CELLS, known_mean, long_draws, rows_of_fit
+
+Statistic = Callable[[np.ndarray], Any]
+
+
+def _moment(power: int) -> Statistic:
+    def statistic(y: np.ndarray) -> np.ndarray:
+        centred = y - y.mean(axis=-1, keepdims=True)
+        return (centred**power).mean(axis=-1) / (centred**2).mean(axis=-1) ** (power / 2)
+
+    return statistic
+
+
+def _of_rows(function: Callable[..., Any], **options: Any) -> Statistic:
+    return lambda y: function(y, axis=-1, **options)
+
+
+def _variance(y: np.ndarray) -> np.ndarray:
+    centred = y - y.mean(axis=-1, keepdims=True)
+    return (centred**2).sum(axis=-1) / np.float64(y.shape[-1] - 1)  # not defined for one row: NaN
+
+
+# Statistics by name: of the last axis of an array, all data sets at once.
+STATISTICS: dict[str, Statistic] = {
+    "mean": _of_rows(np.mean),
+    "median": _of_rows(np.median),
+    "sd": lambda y: np.sqrt(_variance(y)),
+    "var": _variance,
+    "min": _of_rows(np.min),
+    "max": _of_rows(np.max),
+    "iqr": lambda y: np.subtract(*np.quantile(y, (0.75, 0.25), axis=-1)),
+    "skewness": _moment(3),
+    "kurtosis": _moment(4),
+}
+
+
+def replicates(
+    design: Design, posterior: Posterior, draws: int | None = None, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Yield replicated responses of the rows of a fit, y_rep ~ N(X beta + offset + Z b, sigma^2 / w).
+
+    Parameters
+    ----------
+    design, posterior
+        The model and its draws.
+    draws
+        How many draws to use, chosen at random; all of them, in order, if None.
+    seed
+        Of the choice and of the noise.
+
+    Yields
+    ------
+    ndarray, shape (draws at a time, n)
+
+    Raises
+    ------
+    DataError
+        If `draws` is not a whole number from 1 to the posterior sample size.
+    """
+    rng = np.random.default_rng(seed)
+    every, rows = long_draws(design, posterior), rows_of_fit(design)
+    if draws is not None:
+        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or not 1 <= draws <= len(every):
+            raise DataError(f"draws = {draws!r}: give a whole number from 1 to {len(every)}")
+        every = every.take(np.sort(rng.choice(len(every), draws, replace=False)))
+    step = max(1, CELLS // len(rows))
+    for start in range(0, len(every), step):
+        part = every.take(slice(start, start + step))
+        noise = rng.standard_normal((len(part), len(rows)))
+        yield known_mean(rows, part) + part.sigma[:, None] * noise / np.sqrt(rows.weights)
+
+
+def check_frame(
+    design: Design,
+    posterior: Posterior,
+    stat: str | Statistic | Iterable[str | Statistic],
+    group: Grouping | None,
+    draws: int | None,
+    prob: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Compare statistics of the response with those of replicated responses.
+
+    Returns
+    -------
+    DataFrame
+        One row per statistic (and level of `group`): stat (and level, n); ``y``, the statistic T(y) of the response;
+        ``y_rep``, the median of T(y_rep); ``conf_low``, ``conf_high``, their central interval; ``p_value`` =
+        P(T(y_rep) >= T(y) | y) (Gelman et al., Bayesian Data Analysis, 3rd edition, section 6.3). NaN where a
+        statistic is not defined, as the sd of one row.
+
+    Raises
+    ------
+    DataError
+        For an unknown statistic, one that does not give one number, or a `prob` that is not between 0 and 1.
+    """
+    if not isinstance(prob, float) or not 0 < prob < 1:
+        raise DataError(f"prob = {prob!r}: give a number between 0 and 1")
+    named = named_statistics(stat)
+    parts = (
+        [slice(None)]
+        if group is None
+        else [np.flatnonzero(group.index == g) for g in range(len(group.levels))]
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = _all(named, parts, design.y[None])[0]
+        found = [_all(named, parts, y_rep) for y_rep in replicates(design, posterior, draws, seed)]
+    rep = np.concatenate(found)  # (draw, statistic, part)
+    low, mid, high = np.quantile(rep, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    p = np.where(np.isfinite(observed) & np.isfinite(rep).all(axis=0), (rep >= observed).mean(axis=0), np.nan)
+    columns: dict[str, Any] = {"stat": np.repeat(list(named), len(parts))}
+    if group is not None:
+        columns["level"] = list(group.levels) * len(named)
+        columns["n"] = np.tile(np.bincount(group.index, minlength=len(parts)), len(named))
+    numbers = {"y": observed, "y_rep": mid, "conf_low": low, "conf_high": high, "p_value": p}
+    return pd.DataFrame(columns | {name: values.ravel() for name, values in numbers.items()})
+
+
+def named_statistics(stat: str | Statistic | Iterable[str | Statistic]) -> dict[str, Statistic]:
+    """Return statistics by name; one of the caller's gets one data set, shape (n,), at a time."""
+    listed = [stat] if isinstance(stat, str) or callable(stat) else list(stat)
+    found: dict[str, Statistic] = {}
+    for i, one in enumerate(listed):
+        if callable(one):
+            found[_free_name(getattr(one, "__name__", f"stat_{i + 1}"), found)] = _by_data_set(one)
+            continue
+        if one in STATISTICS:
+            found[one] = STATISTICS[one]
+            continue
+        q = _percent(one)
+        if q is None:
+            known = [*STATISTICS, "q10"]
+            raise DataError(
+                f"stat = {one!r}: choose {', '.join(STATISTICS)}, a percentile such as 'q10', or give a function of y."
+                f"{did_you_mean(str(one), known)}"
+            )
+        found[one] = _of_rows(np.quantile, q=q / 100)
+    if not found:
+        raise DataError("stat is empty: name a statistic, such as 'mean'")
+    return found
+
+
+def _free_name(name: str, taken: dict[str, Statistic]) -> str:
+    number = sum(t == name or t.startswith(f"{name}_") for t in taken)
+    return f"{name}_{number + 1}" if name in taken else name
+
+
+def _percent(name: Any) -> float | None:
+    if not isinstance(name, str) or not name.startswith("q"):
+        return None
+    try:
+        value = float(name[1:])
+    except ValueError:
+        return None
+    return value if 0 <= value <= 100 else None
+
+
+def _by_data_set(function: Statistic) -> Statistic:
+    def statistic(values: np.ndarray) -> np.ndarray:
+        results = [function(y) for y in values]
+        if any(np.ndim(r) for r in results):
+            name = getattr(function, "__name__", "stat")
+            raise DataError(f"{name} must give one number for a data set y of shape (n,), not an array")
+        return np.array(results, dtype=float)
+
+    return statistic
+
+
+def _all(named: dict[str, Statistic], parts: list[Any], y: np.ndarray) -> np.ndarray:
+    """Every statistic of every part of each data set: (m, n) gives (m, statistic, part)."""
+    return np.stack([np.stack([f(y[:, at]) for at in parts], axis=-1) for f in named.values()], axis=1)
