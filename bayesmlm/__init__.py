@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
     from bayesmlm.fits.comparing import compare
     from bayesmlm.fits.criticism import loo_compare
+    from bayesmlm.fits.tabulating import table
     from bayesmlm.fitting import fit
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
@@ -54,6 +55,7 @@ _HOMES = {
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fits.criticism": ("loo_compare",),
+    "bayesmlm.fits.tabulating": ("table",),
     "bayesmlm.fitting": ("fit",),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
@@ -103,6 +105,7 @@ __all__ = [
     "parse_formula",
     "plots",
     "student_t",
+    "table",
 ]
 
 

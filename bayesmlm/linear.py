@@ -111,6 +111,20 @@ class LinearFit:
         t = self.estimate.estimate / self.estimate.se
         return 2 * stats.t.sf(np.abs(t), self.estimate.df_resid)
 
+    def glance(self) -> pd.DataFrame:
+        """One row about the whole fit, with broom's columns in snake case.
+
+        ``statistic``, ``p_value`` and ``df`` are those of the F test against a model with the intercept only (or
+        without any coefficient, if the formula has no intercept); NaN if that is this model.
+        """
+        e = self.estimate
+        df = len(e.coefficients) - ("(Intercept)" in e.coefficients)
+        f = (e.r2 / df) / ((1 - e.r2) / e.df_resid) if df and e.df_resid else np.nan
+        row = {"r_squared": e.r2, "adj_r_squared": e.adj_r2, "sigma": e.sigma, "statistic": f}
+        row |= {"p_value": stats.f.sf(f, df, e.df_resid) if df else np.nan, "df": df if df else np.nan}
+        row |= {"log_lik": e.loglik, "aic": e.aic, "bic": e.bic, "deviance": e.sigma**2 * e.df_resid}
+        return pd.DataFrame([{**row, "df_residual": e.df_resid, "nobs": self.nobs}])
+
     def summary(self) -> Report:
         """R's ``summary(lm)`` page."""
         return linear_report(self.formula, self.estimate, self._p_values())

@@ -8,9 +8,19 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design
+from bayesmlm.model_rows import reference_shares
+from bayesmlm.reference.ddf import coefficient_tests
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import PrintedVarCorr, printed_varcorr
-from bayesmlm.tables import coef_frames, reference_icc, reference_ranef_frames
+from bayesmlm.report.prose import Prose
+from bayesmlm.report.reference_writeup import reference_prose
+from bayesmlm.tables import (
+    check_probability,
+    coef_frames,
+    reference_icc,
+    reference_ranef_frames,
+    tidy_reference,
+)
 from bayesmlm.variance import VarianceParts, variance_parts
 
 
@@ -144,6 +154,25 @@ class Quantities:
     def _variance_parts(self) -> VarianceParts:
         blocks = self.estimate.varcorr.blocks
         return variance_parts(self.design, self.estimate.beta, [b.cov for b in blocks], self.sigma)
+
+    def report(self, prob: float = 0.95, digits: int = 2, ddf: str | None = "satterthwaite") -> Prose:
+        """Paragraphs that a paper can use: model, data, estimation, results, references.
+
+        Parameters
+        ----------
+        prob
+            Probability of the confidence intervals of the fixed effects.
+        digits
+            Decimals; a number that would show less than one significant digit has more.
+        ddf
+            Degrees of freedom of the t tests, as for `summary`; None leaves the tests out.
+        """
+        level = check_probability(prob, "prob")
+        tests = coefficient_tests(self.design, self.estimate, ddf)
+        labels = {b.label: b.label for b in self.design.blocks}
+        shares = reference_shares(self.design, self.estimate, labels)
+        tidy = tidy_reference(self.estimate, None, level, tests)
+        return reference_prose(self.design, self.estimate, tidy, shares, tests, level, digits)
 
     def fitted(self) -> np.ndarray:
         """Fitted values, fixed and group effects, shape (nobs,)."""

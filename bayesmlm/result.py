@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bayesmlm.fits.comparing import Comparing
 from bayesmlm.fits.criticism import Criticism
+from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
+from bayesmlm.fits.writing import Writing
 
 
 class Fit(Comparing, Criticism, Pictures):
+class Fit(Comparing, Pictures, Framed, Writing):
     """A Bayesian multilevel model and its posterior: what `bayesmlm.fit` returns.
 
     Its attributes are those of `bayesmlm.fits.base.Sampled`; each part of `bayesmlm.fits` adds the verbs of one

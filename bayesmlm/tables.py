@@ -47,6 +47,13 @@ def point_frame(draws: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame({"Median": np.median(values, axis=0), "MAD_SD": mad_sd(values)}, index=names)
 
 
+def direction_probability(draws: xr.DataArray) -> pd.Series:
+    """Return for (chain, draw, parameter) draws the probability of direction: the larger of P(> 0) and P(< 0)."""
+    values = flat(draws)
+    share = np.maximum((values > 0).mean(axis=0), (values < 0).mean(axis=0))
+    return pd.Series(share, draws[draws.dims[-1]].values.tolist(), name="direction")
+
+
 def sigma_frame(posterior: Posterior) -> pd.DataFrame:
     """Median and MAD_SD of the auxiliary parameter, if there is one."""
     if posterior.sigma is None:
@@ -149,6 +156,19 @@ def interval_frame(
     ends = [(1 - prob) / 2, (1 + prob) / 2]
     values = np.quantile(flat(draws), ends, axis=0).T
     return pd.DataFrame(values, draws["parameter"].values.tolist(), [f"{100 * e:g}%" for e in ends])
+
+
+def draws_frame(posterior: Posterior, pars: str | Iterable[str] | None = None) -> pd.DataFrame:
+    """Return the draws as a frame, rows (chain, draw) x rstanarm's parameters, as its ``as.data.frame``.
+
+    Without `pars` all but ``mean_PPD`` and ``log-posterior``.
+    """
+    draws = parameter_draws(posterior)
+    if pars is None:
+        draws = draws.drop_sel(parameter=["mean_PPD", "log-posterior"])
+    chosen = select_parameters(draws, posterior, pars)
+    index = pd.MultiIndex.from_product([chosen["chain"].values, chosen["draw"].values], names=list(SAMPLE))
+    return pd.DataFrame(flat(chosen), index, chosen["parameter"].values.tolist())
 
 
 # -- broom.mixed's tidy ----------------------------------------------------------------------------

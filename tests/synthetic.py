@@ -3,7 +3,13 @@
 import numpy as np
 import xarray as xr
 
+from bayesmlm.design import build_design
+from bayesmlm.drawing import ON_KERNEL
 from bayesmlm.draws import BlockDraws, Posterior, labelled
+from bayesmlm.priors import build_priors
+from bayesmlm.reference.lmer import fit_lmer
+from bayesmlm.result import Fit
+from bayesmlm.sampling.settings import Settings
 
 
 def posterior_of(design, *, fixef, sd, sigma, corr=None, b=None, spread=0.01, chains=4, draws=250, seed=1):
@@ -47,3 +53,19 @@ def posterior_of(design, *, fixef, sd, sigma, corr=None, b=None, spread=0.01, ch
     )
     ppd = labelled(around(design.y.mean()))
     return Posterior(fixed, labelled(around(sigma)), tuple(blocks), ppd, stats)
+
+
+def fit_of(formula, data, priors=None, notes=(), sampler=ON_KERNEL, **posterior):
+    """A `Fit` whose posterior is `posterior_of` its design; the REML fit's estimates where none are given."""
+    design = build_design(formula, data)
+    estimate = fit_lmer(design)
+    values = {
+        "fixef": estimate.beta,
+        "sd": {b.label: b.sd for b in estimate.varcorr.blocks},
+        "sigma": estimate.sigma,
+        "corr": {b.label: b.corr[1, 0] for b in estimate.varcorr.blocks if len(b.sd) > 1},
+        "b": {r.label: r.mode for r in estimate.ranef},
+    }
+    draws = posterior_of(design, **{**values, **posterior})
+    settings = Settings(target_accept=0.9, seed=7)
+    return Fit(design, build_priors(design, priors), draws, tuple(notes), settings, 1.0, sampler, estimate)

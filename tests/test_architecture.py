@@ -46,6 +46,7 @@ ORDER = [
     "predictive_fit",
     "folds",
     "replicates",
+    "model_rows",
     "report",
     "plots",
     "quantities",

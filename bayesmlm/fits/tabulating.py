@@ -1,0 +1,152 @@
+"""`table`: several models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bayesmlm import model_rows
+from bayesmlm.errors import BayesMLMError
+from bayesmlm.fits.base import Sampled
+from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.linear import LinearFit
+from bayesmlm.report.model_cells import Head, Style
+from bayesmlm.report.model_table import ModelTable
+from bayesmlm.tables import check_probability
+
+Model = Sampled | ReferenceFit | LinearFit
+
+
+def table(
+    *models: Model | Sequence[Model] | Mapping[str, Model],
+    names: Iterable[str] | None = None,
+    prob: float = 0.95,
+    digits: int = 2,
+    show: str = "se",
+    style: str = "below",
+    stats: str | Iterable[str] = "default",
+    ddf: str | None = None,
+    stars: bool = False,
+) -> ModelTable:
+    """Put models side by side, as a paper shows them.
+
+    Parameters
+    ----------
+    models
+        Fits of `fit`, `lmer`, `lm` and `complete_pooling`, in any mix: one after the other, as a list, or as a dict
+        name -> fit.
+    names
+        Names of the models; ``(1)``, ``(2)``, ... if None.
+    prob
+        Probability of the intervals.
+    digits
+        Decimals of estimates; a row in which they would show less than one significant digit has more.
+    show
+        What of the uncertainty is shown: "se" (MAD_SD of a posterior), "interval", "both" or "none". Standard
+        deviations and correlations of reference fits have none.
+    style
+        Whether it stands "below" the estimate or "beside" it.
+    stats
+        Which statistics are shown: "default" (icc, r2, nobs, ngroups, draws, loglik, aic, bic, reml), or their names,
+        also deviance, loo and waic. ``("default", "loo")`` adds to the usual ones.
+    ddf
+        "satterthwaite" or "kenward-roger" gives the fixed effects of `lmer` fits t intervals and p values, as in their
+        `summary`. If None intervals are normal.
+    stars
+        Whether p values of `lm` and `lmer` fits below 0.05, 0.01 and 0.001 have stars; `ddf` is then "satterthwaite"
+        unless given.
+
+    Returns
+    -------
+    ModelTable
+        Prints as text and, in a notebook, as HTML; ``to_latex``, ``to_markdown``, ``to_html``, ``save("table.tex")``;
+        ``frame`` has the numbers.
+
+    Raises
+    ------
+    BayesMLMError
+        For something that is not such a fit, names that are not one for each model, or an unknown choice.
+    """
+    chosen = _named(models, names)
+    level = check_probability(prob, "prob")
+    shown = Style(digits, show, style, level, stars)
+    statistics = model_rows.checked_statistics(stats)
+    tests = "satterthwaite" if stars and ddf is None else ddf
+    rows = {name: _rows(model, level, tests, statistics) for name, model in chosen.items()}
+    frame = model_rows.stacked(rows, statistics)
+    heads = tuple(Head(name, _response(model), _method(model)) for name, model in chosen.items())
+    notes = [f"{name}: {note}." for name, model in chosen.items() for note in _warnings(model)]
+    return ModelTable(frame, heads, shown, tuple(notes))
+
+
+def _named(models: tuple[Any, ...], names: Iterable[str] | None) -> dict[str, Model]:
+    """Return the models by name, in order."""
+    (only,) = models if len(models) == 1 else (None,)
+    if isinstance(only, Mapping):
+        if names is not None:
+            raise BayesMLMError("names: a dict of models has names already")
+        given, labels = list(only.values()), [str(n) for n in only]
+    else:
+        given = list(only) if isinstance(only, list | tuple) else list(models)
+        labels = [f"({i})" for i in range(1, len(given) + 1)] if names is None else [str(n) for n in names]
+    if not given:
+        raise BayesMLMError("table() needs at least one model")
+    for model in given:
+        if not isinstance(model, Model):
+            kind = type(model).__name__
+            raise BayesMLMError(f"table() takes fits of bm.fit, bm.lmer and bm.lm, not {kind}")
+    if len(labels) != len(given) or len(set(labels)) != len(labels):
+        raise BayesMLMError(f"names = {labels!r}: give a different name to each of the {len(given)} models")
+    return dict(zip(labels, given, strict=True))
+
+
+def _rows(model: Model, prob: float, ddf: str | None, statistics: Sequence[str]) -> list[pd.DataFrame]:
+    if isinstance(model, LinearFit):
+        return [
+            model_rows.parameter_rows(model.tidy(prob), {}),
+            model_rows.linear_sigma(model.estimate),
+            model_rows.linear_shares(model.estimate),
+            model_rows.size_rows(model.nobs, {}),
+            model_rows.criterion_rows(model.estimate),
+        ]
+    labels = model_rows.block_labels(model.design)
+    if isinstance(model, ReferenceFit):
+        return [
+            model_rows.parameter_rows(model.tidy(conf_level=prob, ddf=ddf), labels),
+            model_rows.reference_shares(model.design, model.estimate, labels),
+            model_rows.size_rows(model.nobs, model.ngroups),
+            model_rows.criterion_rows(model.estimate),
+        ]
+    criteria = [_elpd(model, name) for name in ("loo", "waic") if name in statistics]
+    return [
+        model_rows.parameter_rows(model.tidy(conf_level=prob), labels),
+        model_rows.posterior_shares(model.design, model.posterior, prob, labels),
+        model_rows.size_rows(model.nobs, model.ngroups, model.posterior.n_draws),
+        *criteria,
+    ]
+
+
+def _elpd(fit: Sampled, name: str) -> pd.DataFrame:
+    found = getattr(fit, name)()
+    return model_rows.elpd_row(f"elpd_{name}", float(found.elpd), float(found.se))
+
+
+def _response(model: Model) -> str:
+    return model.formula.partition("~")[0].strip() if isinstance(model, LinearFit) else model.design.response
+
+
+def _method(model: Model) -> str:
+    if isinstance(model, ReferenceFit):
+        return "REML" if model.estimate.reml else "ML"
+    return "OLS" if isinstance(model, LinearFit) else "Bayes"
+
+
+def _warnings(model: Model) -> list[str]:
+    """What a reader of the table has to know of how a model was fitted."""
+    if isinstance(model, Sampled):
+        return list(model.notes)
+    if isinstance(model, ReferenceFit) and (model.is_singular() or not model.estimate.converged):
+        return [model.status.rstrip(".")]
+    return []
