@@ -6,11 +6,13 @@ from bayesmlm.fits.comparing import Comparing
 from bayesmlm.fits.criticism import Criticism
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
+from bayesmlm.fits.testing import Testing
 from bayesmlm.fits.writing import Writing
 
 
 class Fit(Comparing, Criticism, Pictures):
 class Fit(Comparing, Pictures, Framed, Writing):
+class Fit(Comparing, Pictures, Framed, Testing, Writing):
     """A Bayesian multilevel model and its posterior: what `bayesmlm.fit` returns.
 
     Its attributes are those of `bayesmlm.fits.base.Sampled`; each part of `bayesmlm.fits` adds the verbs of one

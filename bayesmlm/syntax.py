@@ -148,14 +148,19 @@ def parse_expression(text: str) -> Node:
     FormulaError
         Where the text stops making sense, with what was expected there.
     """
-    return _Parser(text).parse()
+    return parse_tokens(text, tokenize(text))
+
+
+def parse_tokens(text: str, tokens: list[Token]) -> Node:
+    """Parse tokens of a text, the last of kind ``end``; errors as `parse_expression`."""
+    return _Parser(text, tokens).parse()
 
 
 class _Parser:
     """Precedence climbing over the tokens of one text."""
 
-    def __init__(self, text: str):
-        self.text, self.tokens, self.pos = text, tokenize(text), 0
+    def __init__(self, text: str, tokens: list[Token]):
+        self.text, self.tokens, self.pos = text, tokens, 0
 
     @property
     def token(self) -> Token:
