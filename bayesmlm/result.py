@@ -10,9 +10,14 @@ from bayesmlm.fits.testing import Testing
 from bayesmlm.fits.writing import Writing
 
 
-class Fit(Comparing, Criticism, Pictures):
-class Fit(Comparing, Pictures, Framed, Writing):
-class Fit(Comparing, Pictures, Framed, Testing, Writing):
+class Fit(
+    Comparing,
+    Criticism,
+    Framed,
+    Pictures,
+    Testing,
+    Writing,
+):
     """A Bayesian multilevel model and its posterior: what `bayesmlm.fit` returns.
 
     Its attributes are those of `bayesmlm.fits.base.Sampled`; each part of `bayesmlm.fits` adds the verbs of one
