@@ -46,6 +46,12 @@ def as_frame(data: Any) -> pd.DataFrame:
     return data
 
 
+def row_labels(frame: pd.DataFrame) -> np.ndarray:
+    """Return the index of a frame, or positions where it has several levels."""
+    several = isinstance(frame.index, pd.MultiIndex)
+    return np.arange(len(frame)) if several else frame.index.to_numpy()
+
+
 def column_factor(column: pd.Series) -> Factor:
     """Return a column as R's ``factor`` would: categories in their order, others sorted; unused ones go."""
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -13,7 +13,7 @@ import pandas as pd
 from bayesmlm.blocks import Block as Block
 from bayesmlm.blocks import build_blocks, reject_repeated
 from bayesmlm.coding import Columns, independent_columns, model_columns
-from bayesmlm.columns import Factor, as_frame
+from bayesmlm.columns import Factor, as_frame, row_labels
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Formula, parse_formula
@@ -58,6 +58,8 @@ class Design:
         What the formula's expressions learned from the data, for evaluating them on new data.
     given : mapping of str to object
         The arguments ``weights`` and ``offset`` as the caller gave them.
+    labels : ndarray or None
+        Labels of the rows used, from the index of the caller's data; positions if that has several levels.
     data : DataFrame or None
         The caller's data, not a copy, for fitting another formula to them. It is left out when a design is
         pickled: then None.
@@ -79,6 +81,7 @@ class Design:
     assign: tuple[int, ...] = ()
     learned: Learned = field(default_factory=Learned)
     given: Mapping[str, Any] = field(default_factory=dict)
+    labels: np.ndarray | None = None
     data: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,6 +165,7 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         assign=columns.term,
         learned=evaluator.learned,
         given={"weights": weights, "offset": offset},
+        labels=row_labels(frame)[kept],
         data=frame,
     )
 

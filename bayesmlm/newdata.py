@@ -141,6 +141,28 @@ def new_design(
     )
 
 
+def rows_of_fit(design: Design, re_formula: str | Formula | None = None) -> NewDesign:
+    """Return the rows of the fit with the group effects that `re_formula` asks for, as `new_design` does."""
+    if re_formula is None:
+        none = np.full(design.nobs, -1)
+        blocks = [
+            NewBlock(b.label, i, tuple(range(len(b.columns))), b.Z, b.index, (), none)
+            for i, b in enumerate(design.blocks)
+        ]
+        return NewDesign(design.X, tuple(blocks), design.offset)
+    known = np.zeros(design.nobs) if design.given.get("offset") is not None else None
+    rows = new_design(design, design.frame, re_formula=re_formula, offset=known)
+    return NewDesign(design.X, rows.blocks, design.offset)
+
+
+def effect_columns(design: Design, position: int, data: Any) -> np.ndarray:
+    """Return the columns (n, p) of a block in new data, which need not have its grouping factor."""
+    effects = design.blocks[position].bar.effects
+    nodes = [f for term in effects.terms for f in term.factors]
+    frame = _needed_columns(as_frame(data), nodes, design)
+    return model_columns(effects, Evaluator(frame, design.formula.text, learned=design.learned)).values
+
+
 # -- columns of the data ---------------------------------------------------------------------------
 
 
@@ -228,7 +250,7 @@ def _new_levels_message(block: Block, names: tuple[str, ...]) -> str:
     shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return (
         f"{block.group} has the level{several} {shown} in the new data, which the fit has not seen: "
-        "allow_new_levels=True predicts such rows without a group effect"
+        "allow_new_levels=True predicts such rows as of a group of which nothing is known"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from bayesmlm.columns import as_frame
 from bayesmlm.design import Design
 from bayesmlm.errors import DataError
-from bayesmlm.newdata import NewDesign, new_design, new_row_values
+from bayesmlm.newdata import NewDesign, new_design, new_row_values, rows_of_fit
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.predict import linear_predictor, simulate_new, simulate_response
 from bayesmlm.syntax import names_in
@@ -44,14 +45,7 @@ def predict_reference(
         )
     if re_formula is None:
         return estimate.fitted
-    return linear_predictor(estimate, _rows_of_fit(design, re_formula))
-
-
-def _rows_of_fit(design: Design, re_formula: str | None) -> NewDesign:
-    """Return the rows of the fit with the group effects that `re_formula` asks for."""
-    known = np.zeros(design.nobs) if design.given.get("offset") is not None else None
-    rows = new_design(design, design.frame, re_formula=re_formula, offset=known)
-    return NewDesign(design.X, rows.blocks, design.offset)
+    return linear_predictor(estimate, rows_of_fit(design, re_formula))
 
 
 def simulate_reference(
@@ -143,17 +137,23 @@ def augment_reference(design: Design, estimate: LmerEstimate, newdata: Any = Non
         ours |= {} if design.weights is None else {"weights": design.weights}
     else:
         frame = as_frame(newdata)
-        has_response = _has_response(design, frame)
-        rows = new_design(design, frame, allow_new_levels=True, needs_response=has_response)
+        with_response = has_response(design, frame)
+        rows = new_design(design, frame, allow_new_levels=True, needs_response=with_response)
         fitted = linear_predictor(estimate, rows)
         ours = {"fitted": fitted}
         ours |= {} if rows.y is None else {"resid": rows.y - fitted}
         ours["fixed"] = linear_predictor(estimate, NewDesign(rows.X, (), rows.offset))
+    return augmented(frame, ours)
+
+
+def augmented(frame: pd.DataFrame, ours: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a frame with more columns; where it has a column of that name ours starts with a dot."""
     named = {(f".{name}" if name in frame.columns else name): values for name, values in ours.items()}
     return frame.assign(**named)
 
 
-def _has_response(design: Design, frame: pd.DataFrame) -> bool:
+def has_response(design: Design, frame: pd.DataFrame) -> bool:
+    """Whether a frame has the columns that the response needs."""
     response = design.formula.response
     names = {n.name for n in names_in(response)} if response is not None else set()
     return bool(names) and names & set(design.frame.columns) <= set(frame.columns)

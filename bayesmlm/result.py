@@ -6,6 +6,7 @@ from bayesmlm.fits.comparing import Comparing
 from bayesmlm.fits.criticism import Criticism
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
+from bayesmlm.fits.predictions import Predictions
 from bayesmlm.fits.testing import Testing
 from bayesmlm.fits.writing import Writing
 
@@ -15,6 +16,7 @@ class Fit(
     Criticism,
     Framed,
     Pictures,
+    Predictions,
     Testing,
     Writing,
 ):

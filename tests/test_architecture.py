@@ -52,6 +52,12 @@ ORDER = [
     "parameter_names",
     "evidence",
     "hypotheses",
+    "backtransform",
+    "outcome",
+    "predicting",
+    "predicted",
+    "slopes",
+    "changes",
     "report",
     "plots",
     "quantities",
@@ -65,7 +71,17 @@ ORDER = [
 ]
 SAMPLER_MODULES = {"model", "sampling"}
 # What these need from a sampler they get as arrays: they must work on saved or synthetic draws.
-SAMPLER_FREE = {"diagnostics", "tables", "comparison", "shrinkage", "report", "plots", "draws"}
+SAMPLER_FREE = {
+    "diagnostics",
+    "tables",
+    "comparison",
+    "shrinkage",
+    "report",
+    "plots",
+    "draws",
+    "predicted",
+    "changes",
+}
 
 
 def room(path: Path) -> str:

@@ -65,6 +65,8 @@ def test_bambi_predicts_with_the_draws(m3):
     means = {k: v.mean(SAMPLE) for k, v in (("f", m3.posterior.fixef), ("b", m3.posterior.blocks[0].b))}
     total = means["f"].values + means["b"].sel(level="22520").values
     np.testing.assert_allclose(both, [total[0], total.sum()], rtol=1e-10)
+    np.testing.assert_allclose(predicted.posterior["mu"], m3.posterior_epred(), rtol=1e-10)
+    np.testing.assert_allclose(both, m3.predict(new), rtol=1e-10)
 
 
 def test_bambi_plots_with_the_draws(m3):

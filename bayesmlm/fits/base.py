@@ -14,8 +14,11 @@ import xarray as xr
 from bayesmlm.design import Design
 from bayesmlm.diagnostics import chain_frame, convergence_frame, parameter_draws, variance_draws
 from bayesmlm.drawing import draw_effects_again, draw_posterior
-from bayesmlm.draws import SAMPLE, Posterior, kept_effects, kept_levels, with_levels
+from bayesmlm.draws import Posterior, kept_levels, with_levels
 from bayesmlm.frequentist import ReferenceFit, reference_fit
+from bayesmlm.newdata import rows_of_fit
+from bayesmlm.predicted import fitted_values
+from bayesmlm.predicting import sample_of
 from bayesmlm.priors import Priors, implied
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import (
@@ -207,11 +210,7 @@ class Sampled:
 
     def fitted(self) -> np.ndarray:
         """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
-        value = self.design.X @ self.posterior.fixef.mean(SAMPLE).values
-        for block, draws in zip(self.design.blocks, self.posterior.blocks, strict=True):
-            b = kept_effects(block, draws).mean(axis=(0, 1))
-            value = value + (block.Z * b[block.index]).sum(axis=1)
-        return value if self.design.offset is None else value + self.design.offset
+        return fitted_values(sample_of(self.design, self.posterior), rows_of_fit(self.design))
 
     def residuals(self, scaled: bool = False) -> np.ndarray:
         """Response minus `fitted()`, shape (nobs,); `scaled` divides by sigma."""
