@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayesmlm import plots
     from bayesmlm.anova_tables import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
+    from bayesmlm.explained import Explained, explain
     from bayesmlm.fits.comparing import compare
     from bayesmlm.fits.criticism import loo_compare
     from bayesmlm.fits.tabulating import table
@@ -53,6 +54,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "bayesmlm.explained": ("Explained", "explain"),
     "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fits.criticism": ("loo_compare",),
     "bayesmlm.fits.tabulating": ("table",),
@@ -75,6 +77,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "DataWarning",
+    "Explained",
     "Fit",
     "FormulaError",
     "LinearFit",
@@ -88,6 +91,7 @@ __all__ = [
     "complete_pooling",
     "decov",
     "describe_dataset",
+    "explain",
     "exponential",
     "fit",
     "gamma",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,21 +64,28 @@ def build_blocks(formula: Formula, evaluator: Evaluator) -> tuple[Block, ...]:
         For constant columns, as many effects as rows, two blocks with a column in common.
     """
     groups = {bar.group_name: _group_factor(bar, evaluator) for bar in formula.bars}
-    sizes = [len(groups[bar.group_name].levels) for bar in formula.bars]
+    names = [bar.group_name for bar in formula.bars]
+    order, labels = label_order(names, [len(groups[name].levels) for name in names])
+    blocks = [
+        _block(formula.bars[i], label, groups[names[i]], evaluator)
+        for i, label in zip(order, labels, strict=True)
+    ]
+    _warn_shared_columns(blocks)
+    return tuple(blocks)
+
+
+def label_order(names: Sequence[str], sizes: Sequence[int]) -> tuple[list[int], list[str]]:
+    """Return lme4's order of the bars, given their grouping factors and numbers of levels, and the blocks' labels."""
     order = list(range(len(sizes)))
     if any(later > earlier for earlier, later in itertools.pairwise(sizes)):
         order = sorted(order, key=sizes.__getitem__)[::-1]  # lme4's rev(order(nl)): ties are reversed too
-    taken = set(groups)  # a second block on g is labelled g.1, unless there is a factor of that name
+    taken = set(names)  # a second block on g is labelled g.1, unless there is a factor of that name
     labels: list[str] = []
-    blocks: list[Block] = []
-    for i in order:
-        name = formula.bars[i].group_name
+    for name in (names[i] for i in order):
         numbered = (f"{name}.{k}" for k in itertools.count(1) if f"{name}.{k}" not in taken)
         labels.append(name if name not in labels else next(numbered))
         taken.add(labels[-1])
-        blocks.append(_block(formula.bars[i], labels[-1], groups[name], evaluator))
-    _warn_shared_columns(blocks)
-    return tuple(blocks)
+    return order, labels
 
 
 def _group_factor(bar: Bar, evaluator: Evaluator) -> Factor:

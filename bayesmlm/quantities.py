@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design
+from bayesmlm.diagnosed import Diagnosis, diagnose_reference
+from bayesmlm.explained import Explained, explained
 from bayesmlm.model_rows import reference_shares
 from bayesmlm.reference.ddf import coefficient_tests
 from bayesmlm.reference.estimate import LmerEstimate
@@ -102,6 +104,17 @@ class Quantities:
     def is_singular(self) -> bool:
         """Whether a variance, or a combination of effects, is estimated as zero; whatever the units."""
         return self.estimate.singular
+
+    def explain(self) -> Explained:
+        """Explain the formula and its data; see `bayesmlm.explain`."""
+        return explained(self.design)
+
+    def doctor(self, ladder: bool | None = None) -> Diagnosis:
+        """Say which effects do not vary by this fit, and what could be left out; see `bayesmlm.Fit.doctor`.
+
+        `ladder` says whether to compare with simpler models; if None, where the fit is singular.
+        """
+        return diagnose_reference(self.design, self.estimate, ladder)
 
     def fixef(self) -> pd.Series:
         """Fixed effects by R's name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bayesmlm.fits.comparing import Comparing
 from bayesmlm.fits.criticism import Criticism
+from bayesmlm.fits.doctoring import Doctor
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
 from bayesmlm.fits.predictions import Predictions
@@ -14,6 +15,7 @@ from bayesmlm.fits.writing import Writing
 class Fit(
     Comparing,
     Criticism,
+    Doctor,
     Framed,
     Pictures,
     Predictions,

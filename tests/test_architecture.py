@@ -58,8 +58,12 @@ ORDER = [
     "predicted",
     "slopes",
     "changes",
+    "explaining",
+    "doctoring",
     "report",
     "plots",
+    "explained",
+    "diagnosed",
     "quantities",
     "frequentist",
     "linear",
@@ -82,6 +86,8 @@ SAMPLER_FREE = {
     "predicted",
     "changes",
 }
+SAMPLER_FREE = {"diagnostics", "tables", "comparison", "shrinkage", "report", "plots", "draws"}
+SAMPLER_FREE |= {"explaining", "doctoring"}
 
 
 def room(path: Path) -> str:
