@@ -17,6 +17,7 @@ from bayesmlm.errors import (
     ConvergenceWarning,
     DataError,
     DataWarning,
+    FileError,
     FormulaError,
     PriorError,
     SamplingError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
     from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
+    from bayesmlm.opening import load
     from bayesmlm.priors import (
         cauchy,
         decov,
@@ -62,6 +64,7 @@ _HOMES = {
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
     "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
+    "bayesmlm.opening": ("load",),
     "bayesmlm.priors": (
         *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
         *("lkj", "normal", "student_t"),
@@ -78,6 +81,7 @@ __all__ = [
     "DataError",
     "DataWarning",
     "Explained",
+    "FileError",
     "Fit",
     "FormulaError",
     "LinearFit",
@@ -102,6 +106,7 @@ __all__ = [
     "lkj",
     "lm",
     "lmer",
+    "load",
     "load_dataset",
     "loo_compare",
     "no_pooling",

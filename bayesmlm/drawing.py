@@ -80,17 +80,27 @@ def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
     ConvergenceWarning
         With each of the notes.
     """
-    why_not = "asked for" if settings.sampler == "pymc" else obstacle(design, priors)
+    why_not = sampler_obstacle(design, priors, settings)
     if settings.sampler == "kernel" and why_not:
         raise SamplingError(
             f"sampler = 'kernel' cannot draw from this model: {why_not}; use 'auto' or 'pymc'"
         )
     if settings.target_accept is None:
-        settings = replace(settings, target_accept=ON_GRAPH_ACCEPT if why_not else ON_KERNEL_ACCEPT)
+        settings = replace(settings, target_accept=default_accept(why_not))
     drawn = _on_graph(design, priors, settings, why_not) if why_not else _on_kernel(design, priors, settings)
     for note in drawn.notes:
         warn(note, ConvergenceWarning)
     return drawn
+
+
+def sampler_obstacle(design: Design, priors: Priors, settings: Settings) -> str | None:
+    """Say why a model is sampled on the PyMC graph rather than on the kernel; None if it is not."""
+    return "asked for" if settings.sampler == "pymc" else obstacle(design, priors)
+
+
+def default_accept(why_not: str | None) -> float:
+    """Return the target acceptance rate of the PyMC graph, or of the kernel if nothing speaks against that."""
+    return ON_GRAPH_ACCEPT if why_not else ON_KERNEL_ACCEPT
 
 
 def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, settings: Settings) -> Posterior:

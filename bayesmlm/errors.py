@@ -42,6 +42,26 @@ class SamplingError(BayesMLMError, RuntimeError):
     """Sampling could not start, or gave nothing to keep."""
 
 
+class FileError(BayesMLMError, OSError):
+    """A file that cannot be written, or that cannot be read as a saved fit.
+
+    Parameters
+    ----------
+    message
+        What is wrong and what to do.
+    damaged
+        Whether it is one of ours whose contents have changed.
+    """
+
+    def __init__(self, message: str, damaged: bool = False):
+        self.damaged = damaged
+        super().__init__(message)
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
+
+
 class BayesMLMWarning(UserWarning):
     """Base class of the package's warnings: the model is defined, but look at it again."""
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from bayesmlm.design import build_design
-from bayesmlm.errors import (
-    BayesMLMError,
-    DataError,
-    FormulaError,
-)
 from bayesmlm.formula import Formula
-from bayesmlm.priors import build_priors
 from bayesmlm.result import Fit
+from bayesmlm.reuse import fit_or_load
 from bayesmlm.sampling.settings import Settings, new_seed
+from bayesmlm.specifying import specify
 
 
 def fit(
@@ -35,6 +31,8 @@ def fit(
     cores: int | None = None,
     keep_ranef: Any = True,
     progress: bool = True,
+    file: str | Path | None = None,
+    file_refit: str = "on_change",
 ) -> Fit:
     """Fit a Bayesian multilevel model with rstanarm's default priors, as its ``stan_lmer``.
 
@@ -74,6 +72,11 @@ def fit(
         later, from the variance parameters kept and the seed.
     progress
         Whether to show a progress bar.
+    file
+        Keep the fit in this file, as `Fit.save` does, and read it from there the next time instead of sampling.
+    file_refit
+        When to sample again: ``"on_change"``, if the formula, the data that it uses, the priors, a seed that is given,
+        or another setting that changes the draws is not as it was; ``"always"``; ``"never"``.
 
     Returns
     -------
@@ -81,32 +84,17 @@ def fit(
 
     Raises
     ------
-    FormulaError, DataError, PriorError, SamplingError
-        If the formula, the data, a prior or a setting cannot be used; the message says what to do.
+    FormulaError, DataError, PriorError, SamplingError, FileError
+        If the formula, the data, a prior, a setting or the file cannot be used; the message says what to do.
 
     Warns
     -----
     ConvergenceWarning
         If draws diverged, chains disagree, or effective sample sizes are low.
     """
-    _check_choices(family, link, weights)
-    design = build_design(formula, data, offset=offset)
-    if not design.blocks:
-        text = design.formula.text
-        message = "no random part: add one such as (1 | group), or fit bm.lm(...)"
-        raise FormulaError(message, text, 0, len(text))
-    if design.y.ndim != 1:
-        raise DataError(f"the response {design.response} has {design.y.shape[1]} columns: gaussian takes one")
-    used = build_priors(design, priors)
-
+    design, used = specify(formula, data, family, link, priors, weights=weights, offset=offset)
     chosen_seed = new_seed() if seed is None else seed
     settings = Settings(chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler, keep_ranef)
-    return Fit.draw(design, used, settings)
-
-
-def _check_choices(family: Any, link: Any, weights: Any) -> None:
-    if family != "gaussian" or link not in (None, "identity"):
-        asked = f"family = {family!r}, link = {link!r}"
-        raise BayesMLMError(f"{asked}: only family = 'gaussian' with the identity link is available")
-    if weights is not None:
-        raise BayesMLMError("weights are not available for Bayesian fits; bm.lmer(..., weights=) takes them")
+    if file is None:
+        return Fit.draw(design, used, settings)
+    return fit_or_load(file, file_refit, design, used, settings, seed_given=seed is not None)

@@ -8,7 +8,9 @@ from bayesmlm.fits.doctoring import Doctor
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
 from bayesmlm.fits.predictions import Predictions
+from bayesmlm.fits.saving import Saving
 from bayesmlm.fits.testing import Testing
+from bayesmlm.fits.updated import Updating
 from bayesmlm.fits.writing import Writing
 
 
@@ -21,6 +23,8 @@ class Fit(
     Predictions,
     Testing,
     Writing,
+    Saving,
+    Updating,
 ):
     """A Bayesian multilevel model and its posterior: what `bayesmlm.fit` returns.
 

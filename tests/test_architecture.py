@@ -69,8 +69,12 @@ ORDER = [
     "linear",
     "anova_tables",
     "drawing",
+    "specifying",
+    "storage",
     "fits",
     "result",
+    "opening",
+    "reuse",
     "fitting",
 ]
 SAMPLER_MODULES = {"model", "sampling"}

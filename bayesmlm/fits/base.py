@@ -31,6 +31,7 @@ from bayesmlm.report import (
     summary_report,
 )
 from bayesmlm.sampling.settings import Settings
+from bayesmlm.storage.fitfile import Saved
 from bayesmlm.tables import (
     coef_frames,
     icc_draws,
@@ -81,6 +82,7 @@ class Sampled:
     _reml: LmerEstimate | None
     _built: BambiModel | None = None
     _draws: xr.DataTree | None = None
+    _saved: Saved | None = None
 
     @classmethod
     def draw(cls, design: Design, priors: Priors, settings: Settings) -> Self:

@@ -10,7 +10,8 @@ as ready-made columns under R's coefficient names.
 """
 
 from bayesmlm.model.build import BambiModel, build_model
+from bayesmlm.model.overrides import prior_of_bambi
 from bayesmlm.model.plan import choose_forms
 from bayesmlm.model.tree import bambi_tree, posterior_tree
 
-__all__ = ["BambiModel", "bambi_tree", "build_model", "choose_forms", "posterior_tree"]
+__all__ = ["BambiModel", "bambi_tree", "build_model", "choose_forms", "posterior_tree", "prior_of_bambi"]

@@ -1,0 +1,75 @@
+"""From what a caller writes to a model: a design and the priors that go with it, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayesmlm.design import Design, build_design
+from bayesmlm.errors import BayesMLMError, DataError, DataWarning, FormulaError, PriorError, warn
+from bayesmlm.formula import Formula
+from bayesmlm.priors import Priors, build_priors
+
+
+def specify(
+    formula: str | Formula,
+    data: Any,
+    family: str = "gaussian",
+    link: str | None = None,
+    priors: Mapping[str, Any] | None = None,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+) -> tuple[Design, Priors]:
+    """Return the design and the priors of a model; parameters and errors are those of `bayesmlm.fit`."""
+    design = specify_design(formula, data, family, link, weights=weights, offset=offset)
+    return design, build_priors(design, priors)
+
+
+def specify_design(
+    formula: str | Formula,
+    data: Any,
+    family: str = "gaussian",
+    link: str | None = None,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+) -> Design:
+    """Return a design that `bayesmlm.fit` can sample."""
+    _check_choices(family, link, weights)
+    design = build_design(formula, data, offset=offset)
+    if not design.blocks:
+        text = design.formula.text
+        message = "no random part: add one such as (1 | group), or fit bm.lm(...)"
+        raise FormulaError(message, text, 0, len(text))
+    if design.y.ndim != 1:
+        raise DataError(f"the response {design.response} has {design.y.shape[1]} columns: gaussian takes one")
+    return design
+
+
+def _check_choices(family: Any, link: Any, weights: Any) -> None:
+    if family != "gaussian" or link not in (None, "identity"):
+        asked = f"family = {family!r}, link = {link!r}"
+        raise BayesMLMError(f"{asked}: only family = 'gaussian' with the identity link is available")
+    if weights is not None:
+        raise BayesMLMError("weights are not available for Bayesian fits; bm.lmer(..., weights=) takes them")
+
+
+def carried_priors(given: Mapping[str, Any], design: Design) -> dict[str, Any]:
+    """Return those of a caller's priors that fit another model too.
+
+    Warns
+    -----
+    DataWarning
+        For each of the others: which, and why.
+    """
+    kept = {}
+    for name, prior in given.items():
+        try:
+            build_priors(design, {name: prior})
+        except PriorError as problem:
+            why = str(problem).removeprefix("priors: ")
+            warn(f"the prior given for {name!r} is left out of the new model: {why}", DataWarning)
+        else:
+            kept[name] = prior
+    return kept
