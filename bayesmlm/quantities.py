@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.diagnosed import Diagnosis, diagnose_reference
+from bayesmlm.errors import DataError
 from bayesmlm.explained import Explained, explained
 from bayesmlm.model_rows import reference_shares
 from bayesmlm.reference.ddf import coefficient_tests
@@ -16,6 +17,8 @@ from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import PrintedVarCorr, printed_varcorr
 from bayesmlm.report.prose import Prose
 from bayesmlm.report.reference_writeup import reference_prose
+from bayesmlm.report.residual_checks import PrintedChecks, printed_checks
+from bayesmlm.residual_checks import reference_checks
 from bayesmlm.tables import (
     check_probability,
     coef_frames,
@@ -24,6 +27,7 @@ from bayesmlm.tables import (
     tidy_reference,
 )
 from bayesmlm.variance import VarianceParts, variance_parts
+from bayesmlm.variance_explained import check_same_response, reference_components, variance_changes
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -163,6 +167,44 @@ class Quantities:
         """
         parts = self._variance_parts()
         return pd.Series({"marginal": parts.marginal_r2, "conditional": parts.conditional_r2}, name="r2")
+
+    def proportional_change(self, null: Quantities) -> pd.DataFrame:
+        """Proportional change in variance (PCV) from a smaller model to this one, 1 - v / v_null, level by level.
+
+        Raudenbush & Bryk (2002, equations 4.20 and 4.24). The variances that both models have are compared.
+
+        Parameters
+        ----------
+        null
+            A fit of `bayesmlm.lmer` to the same rows, usually without predictors.
+
+        Returns
+        -------
+        DataFrame
+            group, term, null, variance, change (NaN where the null variance is 0).
+
+        Raises
+        ------
+        DataError
+            If `null` is not a reference fit of the same response in the same rows, by the same criterion.
+        """
+        if not isinstance(null, Quantities):
+            raise DataError(f"the null model of a reference fit is one too, not {type(null).__name__}")
+        if self.estimate.reml != null.estimate.reml:
+            raise DataError("one fit is by REML, the other by ML: refit(reml=) makes them alike")
+        check_same_response(self.design, null.design)
+        own, before = (reference_components(f.estimate.varcorr) for f in (self, null))
+        return variance_changes(own, before, None)
+
+    pcv = proportional_change
+
+    def residual_checks(self) -> PrintedChecks:
+        """Are the errors of every level normal, with the same spread everywhere, and which stand out?
+
+        Tables ``.shape``, ``.quantiles``, ``.by_fitted``, ``.by_group``, ``.levene``, ``.outliers`` of the scaled
+        residuals and standardized BLUPs; prints what they say in words. See `bayesmlm.residual_checks`.
+        """
+        return printed_checks(reference_checks(self.design, self.estimate))
 
     def _variance_parts(self) -> VarianceParts:
         blocks = self.estimate.varcorr.blocks

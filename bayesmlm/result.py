@@ -8,7 +8,9 @@ from bayesmlm.fits.doctoring import Doctor
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
 from bayesmlm.fits.predictions import Predictions
+from bayesmlm.fits.residual_checks import LevelChecks
 from bayesmlm.fits.saving import Saving
+from bayesmlm.fits.shares import VarianceShares
 from bayesmlm.fits.testing import Testing
 from bayesmlm.fits.updated import Updating
 from bayesmlm.fits.writing import Writing
@@ -19,9 +21,11 @@ class Fit(
     Criticism,
     Doctor,
     Framed,
+    LevelChecks,
     Pictures,
     Predictions,
     Testing,
+    VarianceShares,
     Writing,
     Saving,
     Updating,

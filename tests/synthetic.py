@@ -69,3 +69,58 @@ def fit_of(formula, data, priors=None, notes=(), sampler=ON_KERNEL, **posterior)
     draws = posterior_of(design, **{**values, **posterior})
     settings = Settings(target_accept=0.9, seed=7)
     return Fit(design, build_priors(design, priors), draws, tuple(notes), settings, 1.0, sampler, estimate)
+
+
+def posterior_at(design, beta, cov, sigma, b=None):
+    """A posterior of one draw: fixed effects, covariance matrices and effects (levels x columns) by block, sigma."""
+    effects = [np.zeros((len(k.levels), len(k.columns))) for k in design.blocks] if b is None else b
+    blocks = []
+    for block, sigma_b, values in zip(design.blocks, cov, effects, strict=True):
+        sd = np.sqrt(np.diag(sigma_b))
+        corr = np.divide(sigma_b, np.outer(sd, sd), out=np.eye(len(sd)), where=np.outer(sd, sd) > 0)
+        blocks.append(
+            BlockDraws(
+                block.label,
+                block.group,
+                labelled(sd[None, None], column=block.columns),
+                labelled(corr[None, None], column=block.columns, column_bis=block.columns),
+                labelled(np.asarray(values, float)[None, None], level=block.levels, column=block.columns),
+            )
+        )
+    one = np.zeros((1, 1))
+    stats = xr.Dataset(dict.fromkeys(("lp", "diverging"), (("chain", "draw"), one)))
+    fixed = labelled(np.asarray(beta, float)[None, None], coefficient=design.coefficients)
+    return Posterior(fixed, labelled(one + sigma), tuple(blocks), labelled(one), stats)
+
+
+def many_draws(design, seed=0, draws=6):
+    """A posterior of unlike draws, far from each other, for exact comparisons draw by draw."""
+    rng = np.random.default_rng(seed)
+    single = []
+    for _ in range(draws):
+        factors = [rng.normal(size=(len(b.columns),) * 2) for b in design.blocks]
+        cov = [f @ f.T + 0.1 * np.eye(len(f)) for f in factors]
+        b = [rng.normal(size=(len(k.levels), len(k.columns))) for k in design.blocks]
+        beta = rng.normal(size=design.X.shape[1])
+        single.append(posterior_at(design, beta, cov, rng.uniform(0.5, 2), b))
+
+    def join(arrays):
+        return (
+            xr.concat(list(arrays), dim="draw")
+            .transpose("chain", "draw", ...)
+            .assign_coords(draw=np.arange(draws))
+        )
+
+    blocks = tuple(
+        BlockDraws(
+            p.label, p.group, *(join(getattr(s.blocks[k], n) for s in single) for n in ("sd", "corr", "b"))
+        )
+        for k, p in enumerate(single[0].blocks)
+    )
+    return Posterior(
+        join(s.fixef for s in single),
+        join(s.sigma for s in single),
+        blocks,
+        join(s.mean_ppd for s in single),
+        single[0].sample_stats,
+    )

@@ -60,6 +60,14 @@ ORDER = [
     "changes",
     "explaining",
     "doctoring",
+    "shares",
+    "vpc",
+    "design_effects",
+    "variance_explained",
+    "reliability",
+    "pooling_factors",
+    "residual_checks",
+    "scores",
     "report",
     "plots",
     "explained",
@@ -89,8 +97,9 @@ SAMPLER_FREE = {
     "draws",
     "predicted",
     "changes",
+    "shares",
+    "vpc",
 }
-SAMPLER_FREE = {"diagnostics", "tables", "comparison", "shrinkage", "report", "plots", "draws"}
 SAMPLER_FREE |= {"explaining", "doctoring"}
 
 

@@ -34,7 +34,6 @@ from bayesmlm.sampling.settings import Settings
 from bayesmlm.storage.fitfile import Saved
 from bayesmlm.tables import (
     coef_frames,
-    icc_draws,
     interval_frame,
     point_frame,
     posterior_varcorr,
@@ -205,10 +204,6 @@ class Sampled:
         """Fixed plus group effects (posterior medians) by grouping factor: levels x coefficients."""
         groups = {name: b.group for b in self.design.blocks for name in (b.label, b.group)}
         return coef_frames(self.fixef(), self.ranef(), groups)
-
-    def icc(self) -> pd.DataFrame:
-        """Posterior of each block's intraclass correlation: Median and MAD_SD, by block label."""
-        return point_frame(icc_draws(self.posterior))
 
     def fitted(self) -> np.ndarray:
         """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
