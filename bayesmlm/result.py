@@ -8,6 +8,7 @@ from bayesmlm.fits.doctoring import Doctor
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
 from bayesmlm.fits.predictions import Predictions
+from bayesmlm.fits.ranking import Ranked
 from bayesmlm.fits.residual_checks import LevelChecks
 from bayesmlm.fits.saving import Saving
 from bayesmlm.fits.shares import VarianceShares
@@ -24,6 +25,7 @@ class Fit(
     LevelChecks,
     Pictures,
     Predictions,
+    Ranked,
     Testing,
     VarianceShares,
     Writing,

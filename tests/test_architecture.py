@@ -67,6 +67,8 @@ ORDER = [
     "reliability",
     "pooling_factors",
     "residual_checks",
+    "tiers",
+    "ranks",
     "scores",
     "report",
     "plots",
@@ -99,6 +101,7 @@ SAMPLER_FREE = {
     "changes",
     "shares",
     "vpc",
+    "ranks",
 }
 SAMPLER_FREE |= {"explaining", "doctoring"}
 
