@@ -146,6 +146,8 @@ def test_what_is_read_is_what_was_saved(made, data, name, tmp_path):
     assert again.design.formula == fit.design.formula
     assert again.design.formula.text == fit.design.formula.text
     pd.testing.assert_frame_equal(again.design.frame, fit.design.frame.pipe(intervals_as_text))
+    np.testing.assert_array_equal(again.design.labels, fit.design.labels)
+    assert again.design.labels.dtype == fit.design.labels.dtype
     new = data.sample(40, random_state=3)
     offset = np.zeros(40) if "array" in name else None
     ours, theirs = (new_design(f.design, new, offset=offset, allow_new_levels=True) for f in (again, fit))

@@ -102,6 +102,8 @@ class Encoder:
     def _array(self, value: np.ndarray, path: str) -> dict[str, Any]:
         if value.dtype.kind in "OUT":
             return {"is": "objects", "value": self.encode(value.tolist(), path)}
+        if value.dtype.kind in "mM":
+            return {"is": "times", "dtype": value.dtype.str, "value": self.put(path, value.view(np.int64))}
         found = {"is": "array", "value": self.put(path, value)}
         # The order in memory too: sums over another order would differ in the last digit.
         layout = memory_layout(value)
@@ -184,6 +186,8 @@ def decode(value: Any, arrays: Mapping[str, Named]) -> Any:
             return np.array(decode(inside, arrays), dtype=object)
         case "array":
             return as_laid_out(arrays[str(inside)].values, value.get("layout"))
+        case "times":
+            return arrays[str(inside)].values.view(value["dtype"])
         case "frame":
             return _frame(value, arrays)
         case "formula":

@@ -20,6 +20,7 @@ from bayesmlm.errors import FileError
 from bayesmlm.rows import used_columns
 from bayesmlm.storage.archive import Archive, Named, read_archive, write_archive
 from bayesmlm.storage.codec import Encoder, as_laid_out, decode, memory_layout, safe
+from bayesmlm.storage.columns import PLAIN
 
 PROGRAM, FORMAT = "bayesmlm", 1
 PACKAGES = ("bambi", "pymc", "nutpie", "numpy", "pandas", "xarray")
@@ -105,8 +106,9 @@ def storable(design: Design) -> Design:
     Data that have been changed since, so that the rows of the fit are no longer in them, are left out.
     """
     given = {key: _row_values(value) for key, value in design.given.items()}
+    labels = _plain_labels(design.labels)
     if design.data is None:
-        return replace(design, given=given)
+        return replace(design, given=given, labels=labels)
     names = used_columns(design.formula, design.data)
     names += [n for n in given.values() if isinstance(n, str) and n in design.data.columns and n not in names]
     frame: pd.DataFrame | None = design.data.loc[:, names].reset_index(drop=True)
@@ -117,7 +119,14 @@ def storable(design: Design) -> Design:
         and set(own) <= set(names)
         and frame[own].iloc[design.rows].reset_index(drop=True).equals(design.frame)
     )
-    return replace(design, given=given, data=frame if unchanged else None)
+    return replace(design, given=given, data=frame if unchanged else None, labels=labels)
+
+
+def _plain_labels(labels: np.ndarray | None) -> np.ndarray | None:
+    """Labels of rows as a file can hold them: those that are neither numbers, text nor plain dates become text."""
+    if labels is None or labels.dtype != object or all(isinstance(v, PLAIN) for v in labels):
+        return labels
+    return np.array([str(v) for v in labels], dtype=object)
 
 
 def _row_values(given: Any) -> Any:
