@@ -21,9 +21,9 @@ from bayesmlm.intervals import (
     wald_intervals,
 )
 from bayesmlm.observations import augment_reference, glance_reference, predict_reference, simulate_reference
-from bayesmlm.quantities import Quantities
 from bayesmlm.reference.ddf import coefficient_tests
 from bayesmlm.reference.lmer import fit_lmer
+from bayesmlm.reference_pictures import ReferencePictures
 from bayesmlm.report import (
     Report,
     reference_report,
@@ -36,7 +36,7 @@ from bayesmlm.tables import (
 from bayesmlm.updating import KEEP, kept_data, updated_formula, with_new_response
 
 
-class ReferenceFit(Quantities):
+class ReferenceFit(ReferencePictures):
     """A linear mixed model fitted by ML or REML, as lme4's ``lmer`` fits it."""
 
     def predict(

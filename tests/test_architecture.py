@@ -70,11 +70,13 @@ ORDER = [
     "tiers",
     "ranks",
     "scores",
+    "views",
     "report",
     "plots",
     "explained",
     "diagnosed",
     "quantities",
+    "reference_pictures",
     "frequentist",
     "linear",
     "anova_tables",
@@ -104,6 +106,7 @@ SAMPLER_FREE = {
     "ranks",
 }
 SAMPLER_FREE |= {"explaining", "doctoring"}
+SAMPLER_FREE |= {"views"}
 
 
 def room(path: Path) -> str:

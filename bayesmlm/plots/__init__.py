@@ -1,7 +1,33 @@
-"""Tables in, matplotlib Axes out: what partial pooling does to the levels of a group. Nothing is computed here."""
+"""Tables in, matplotlib Axes out. Nothing is computed here."""
 
 from bayesmlm.plots.caterpillar import plot_caterpillar
+from bayesmlm.plots.chains import plot_energy, plot_trace
+from bayesmlm.plots.checks import plot_calibration, plot_check
+from bayesmlm.plots.components import plot_variance
+from bayesmlm.plots.ellipses import plot_ellipses
+from bayesmlm.plots.intervals import plot_coefficients
 from bayesmlm.plots.panels import plot_pooling_panels
+from bayesmlm.plots.predictions import plot_effects, plot_groups
+from bayesmlm.plots.profiles import plot_profile
+from bayesmlm.plots.ranks import plot_ranks
+from bayesmlm.plots.replications import plot_ppc, plot_ppc_groups
 from bayesmlm.plots.shrinkage import plot_shrinkage
 
-__all__ = ["plot_caterpillar", "plot_pooling_panels", "plot_shrinkage"]
+__all__ = [
+    "plot_calibration",
+    "plot_caterpillar",
+    "plot_check",
+    "plot_coefficients",
+    "plot_effects",
+    "plot_ellipses",
+    "plot_energy",
+    "plot_groups",
+    "plot_pooling_panels",
+    "plot_ppc",
+    "plot_ppc_groups",
+    "plot_profile",
+    "plot_ranks",
+    "plot_shrinkage",
+    "plot_trace",
+    "plot_variance",
+]

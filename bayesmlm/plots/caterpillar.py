@@ -40,6 +40,7 @@ def plot_caterpillar(
     ax: Axes | Sequence[Axes] | np.ndarray | None = None,
     conf_level: float | None = None,
     label: str | None = None,
+    point: str = "median",
     reference_label: str = "BLUP",
     max_labels: int = 60,
     title: str | None = None,
@@ -69,6 +70,8 @@ def plot_caterpillar(
         The probability in the intervals, for the legend.
     label
         What one level is called, the table's group by default.
+    point
+        What the legend calls the estimates.
     reference_label
         What the legend calls the reference estimates.
     max_labels
@@ -98,7 +101,7 @@ def plot_caterpillar(
     for panel, part in zip(axes, parts, strict=True):
         ordered = part.sort_values("estimate", kind="stable", ignore_index=True)
         points = _draw(panel, ordered, style)
-        handles = _legend_entries(rows, points, conf_level, reference_label) if legend else []
+        handles = _legend_entries(rows, points, conf_level, point, reference_label) if legend else []
         word = str(part["group"].iloc[0]) if label is None else label
         captions = Captions(word, title if single else None, xlabel, ylabel, legend, max_labels)
         across = f"{part['term'].iloc[0]}: deviation of each {word}"
@@ -154,7 +157,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any]) -> PathCollect
 
 
 def _legend_entries(
-    rows: pd.DataFrame, points: PathCollection, conf_level: float | None, reference_label: str
+    rows: pd.DataFrame, points: PathCollection, conf_level: float | None, point: str, reference_label: str
 ) -> list[Artist]:
     """Explain what was drawn, and only that."""
     interval = "interval" if conf_level is None else f"{100 * conf_level:g}% interval"
@@ -163,7 +166,7 @@ def _legend_entries(
     look.update(markeredgewidth=0, markerfacecolor=points.get_facecolor()[0])
     handles: list[Artist] = []
     if not away.all():
-        handles.append(legend_entry(f"median, {interval}", color=PALE, **look))
+        handles.append(legend_entry(f"{point}, {interval}", color=PALE, **look))
     if away.any():
         handles.append(legend_entry(f"{interval} excludes 0", color=PARTIAL, **look))
     if "reference" in rows and rows["reference"].notna().any():

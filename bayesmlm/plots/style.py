@@ -22,6 +22,8 @@ from bayesmlm.errors import DataError
 # Okabe & Ito (2008): told apart by colour-blind readers. Shapes and dashes tell them apart in grey.
 PARTIAL, NO_POOLING, COMPLETE = "#0072B2", "#D55E00", "#000000"
 PALE, DARK, GREY, LIGHT = "#9CC3DC", "#00324F", "#707070", "#A0A0A0"
+# Okabe & Ito's colours that are dark enough for lines on white, far ones first.
+QUALITATIVE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#B8860B", "#56B4E9")
 
 NO_ESTIMATE = "no estimate of its own"
 SMALLEST_TYPE = 5.0  # points; below it labels are not printed
@@ -212,3 +214,22 @@ def _fit_columns(make: Callable[[int], Legend], ncols: int, room: float) -> Lege
 def legend_entry(label: str, **look: Any) -> Line2D:
     """Return a line or, without a line style, a marker or mere words, for a legend."""
     return Line2D([], [], label=label, **{"linestyle": "none", **look})
+
+
+def new_grid(count: int, ncols: int, size: tuple[float, float]) -> np.ndarray:
+    """Return `count` Axes of a new figure, in rows of `ncols` at most; `size` is that of one panel, in inches."""
+    nrows = -(-count // ncols)
+    ncols = -(-count // nrows)
+    width, height = max(size[0] * ncols, 4.0), size[1] * nrows + 0.5
+    _, grid = plt.subplots(nrows, ncols, figsize=(width, height), squeeze=False, layout="constrained")
+    for spare in grid.flat[count:]:
+        spare.remove()
+    return grid.ravel()[:count]
+
+
+def panel_axes(ax: Any, count: int, what: str) -> np.ndarray:
+    """Return the first `count` of the caller's Axes, or raise `DataError` if there are fewer."""
+    given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(given) < count:
+        raise DataError(f"{len(given)} Axes for {count} {what}; give one each")
+    return given[:count]

@@ -1,0 +1,107 @@
+"""How the chains moved: traces, ranks and energies, drawn by ArviZ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from bayesmlm.errors import DataError, did_you_mean
+from bayesmlm.plots.style import QUALITATIVE, root_figure
+
+KINDS = ("trace", "rank", "density")
+MOST_PANELS = 40
+
+
+def plot_trace(tree: xr.DataTree, *, kind: str = "trace", **style: Any) -> np.ndarray:
+    """Draw the chains of each variable: their course, their ranks, or their densities.
+
+    Chains that mix cannot be told apart: traces cover the same range, densities lie on one another, and the curves of
+    ranks (the distribution function of each chain's ranks among all draws, less that of the uniform distribution) stay
+    near 0. ArviZ writes the p value of a test of uniformity at each (Saeilynoja, Buerkner & Vehtari 2022, Statistics
+    and Computing 32, 32).
+
+    Parameters
+    ----------
+    tree
+        A DataTree with the group ``posterior``, one variable per parameter; divergences in ``sample_stats`` are
+        marked.
+    kind
+        ``"trace"``, ``"rank"`` or ``"density"``.
+    **style
+        Passed to `arviz_plots.plot_trace`, `arviz_plots.plot_rank` or `arviz_plots.plot_dist`.
+
+    Returns
+    -------
+    ndarray of Axes, shape (number of variables,)
+
+    Raises
+    ------
+    DataError
+        For an unknown kind, or more variables than can be seen in one figure.
+    """
+    if kind not in KINDS:
+        raise DataError(
+            f"kind = {kind!r}: choose {', '.join(map(repr, KINDS))}.{did_you_mean(str(kind), KINDS)}"
+        )
+    names = [str(n) for n in tree["posterior"].data_vars]
+    if len(names) > MOST_PANELS:
+        raise DataError(
+            f"{len(names)} parameters: {MOST_PANELS} panels at most can be read; choose some with pars="
+        )
+    import arviz_plots
+
+    draw: Any = {
+        "trace": arviz_plots.plot_trace,
+        "rank": arviz_plots.plot_rank,
+        "density": arviz_plots.plot_dist,
+    }[kind]
+    options: dict[str, Any] = {"backend": "matplotlib", "color": list(QUALITATIVE)}
+    if kind == "density":
+        options |= {"sample_dims": ["draw"], "aes": {"color": ["chain"]}, "cols": ["__variable__"]}
+        options["visuals"] = {
+            "point_estimate": False,
+            "point_estimate_text": False,
+            "credible_interval": False,
+        }
+    if kind == "trace":
+        options["visuals"] = {"trace": {"width": 0.5, "alpha": 0.8}}
+    ncols = min(4, len(names))
+    options["col_wrap"] = ncols
+    options["figure_kwargs"] = {"figsize": (max(2.9 * ncols, 4.0), 2.0 * -(-len(names) // ncols) + 0.4)}
+    collection = draw(tree, **{**options, **style})
+    axes = np.array([collection.get_target(name, {}) for name in names], dtype=object)
+    for ax in axes:
+        ax.set_title(ax.get_title(), fontsize="small", parse_math=False)
+    root_figure(axes[0]).set_layout_engine("constrained")
+    return axes
+
+
+def plot_energy(tree: xr.DataTree, **style: Any) -> Axes | np.ndarray:
+    """Draw, with ArviZ, the distribution of the energy beside that of its changes, and E-BFMI of each chain.
+
+    Parameters
+    ----------
+    tree
+        A DataTree with ``energy`` in ``sample_stats``.
+    **style
+        Passed to `arviz_plots.plot_energy`.
+
+    Returns
+    -------
+    Axes, or an array of Axes
+    """
+    import arviz_plots
+
+    size = {"figsize": (8.0, 3.2)}
+    collection = arviz_plots.plot_energy(tree, **{"backend": "matplotlib", "figure_kwargs": size, **style})
+    figure = collection.viz["figure"].item()
+    figure.set_layout_engine("constrained")
+    axes = np.array(figure.axes, dtype=object)
+    for ax in axes:
+        if ax.get_ylabel() == "Chain":
+            ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes[0] if len(axes) == 1 else axes

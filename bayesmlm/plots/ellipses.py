@@ -1,0 +1,144 @@
+"""Two correlated group effects: the ellipses of their distribution, and the levels as points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+
+from bayesmlm.plots.names import name_points
+from bayesmlm.plots.style import (
+    COMPLETE,
+    DARK,
+    GREY,
+    PALE,
+    PARTIAL,
+    Captions,
+    legend_entry,
+    merge_style,
+    new_axes,
+    plain_frame,
+    settle,
+    top_legend,
+)
+from bayesmlm.plots.tables import check_columns, choose, distinct
+
+KINDS = ("draw", "posterior", "reference")
+
+
+def plot_ellipses(
+    ellipses: pd.DataFrame,
+    points: pd.DataFrame | None = None,
+    *,
+    ax: Axes | None = None,
+    reference_label: str = "REML",
+    label: str = "group",
+    max_labels: int = 20,
+    title: str | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    legend: bool = True,
+    **style: Any,
+) -> Axes:
+    """Draw how two group effects vary together: contours of N(0, Sigma), and each level's effects.
+
+    Points of estimated effects lie closer together than the ellipses, the more so the less the data say of each level.
+
+    Parameters
+    ----------
+    ellipses
+        Columns ``kind`` ("draw", "posterior", "reference"), ``prob``, ``draw``, ``x``, ``y``; see
+        `bayesmlm.views.ellipses.ellipse_table`.
+    points
+        Columns ``level``, ``x``, ``y``; not drawn if None.
+    ax
+        Where to draw; a new figure by default.
+    reference_label
+        What the legend calls the reference fit.
+    label
+        What one level is called.
+    max_labels
+        Up to so many levels are named.
+    title, xlabel, ylabel
+        Text in place of the default.
+    legend
+        Whether to explain the curves.
+    **style
+        Passed to `matplotlib.axes.Axes.scatter` for the points.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    DataError
+        If a table lacks a column, or has an unknown kind of ellipse.
+    """
+    check_columns(ellipses, ("kind", "prob", "draw", "x", "y"), "the table of ellipses")
+    choose(distinct(ellipses["kind"]), KINDS, "kind of ellipse")
+    ax = new_axes(5.6, 5.0) if ax is None else ax
+    ax.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    ax.axvline(0, color=GREY, linewidth=0.6, zorder=0)
+    handles: list[Artist] = []
+    curves = {
+        kind: {
+            key: part[["x", "y"]].to_numpy(float) for key, part in rows.groupby(["prob", "draw"], sort=False)
+        }
+        for kind, rows in ellipses.groupby(ellipses["kind"].astype(str), sort=False)
+    }
+    if "draw" in curves:
+        faint = float(np.clip(3 / np.sqrt(len(curves["draw"])), 0.1, 0.6))
+        ax.add_collection(
+            LineCollection(
+                list(curves["draw"].values()), color=PALE, linewidth=0.8, alpha=faint, label="draws"
+            )
+        )
+        widest = 100 * max(p for p, _ in curves["draw"])
+        handles.append(
+            legend_entry(
+                f"{len(curves['draw'])} draws, {widest:g}%", linestyle="solid", linewidth=0.8, color=PALE
+            )
+        )
+    looks: dict[str, tuple[str, dict[str, Any]]] = {
+        "posterior": (
+            "posterior median",
+            {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.0, "zorder": 3},
+        ),
+        "reference": (
+            reference_label,
+            {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4},
+        ),
+    }
+    for kind, (name, look) in looks.items():
+        for (prob, _), curve in curves.get(kind, {}).items():
+            ax.plot(*curve.T, label=f"{name}, {100 * prob:g}%", **look)
+        if kind in curves:
+            inside = " and ".join(f"{100 * p:g}%" for p, _ in curves[kind])
+            handles.append(
+                legend_entry(f"{name}, {inside}", **{k: v for k, v in look.items() if k != "zorder"})
+            )
+    if points is not None:
+        handles.append(_points(ax, points, label, style))
+    ax.autoscale_view()
+    plain_frame(ax)
+    Captions(label, title, xlabel, ylabel).write(ax, "x", "y")
+    settle(ax)
+    if legend:
+        top_legend(ax, handles)
+    if points is not None and len(points) <= max_labels:
+        name_points(ax, points["x"].to_numpy(), points["y"].to_numpy(), points["level"].astype(str).tolist())
+    return ax
+
+
+def _points(ax: Axes, points: pd.DataFrame, label: str, style: Any) -> Artist:
+    check_columns(points, ("level", "x", "y"), "the table of points")
+    size = float(np.clip(60 / np.sqrt(len(points)), 2.5, 5.5))
+    look: dict[str, Any] = {"s": size**2, "color": DARK, "linewidth": 0, "zorder": 5, "alpha": 0.8}
+    drawn = ax.scatter(points["x"], points["y"], label=label, **merge_style(PathCollection, look, style))
+    colour = drawn.get_facecolor()[0]
+    return legend_entry(f"{label} ({len(points)})", marker="o", markersize=4, markeredgewidth=0, color=colour)

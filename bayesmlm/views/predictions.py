@@ -1,0 +1,248 @@
+"""The expected response over a grid: for the population, for known groups, for a new group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.design import Design
+from bayesmlm.draws import SAMPLE, Posterior, kept_effects
+from bayesmlm.errors import DataError
+from bayesmlm.newdata import NewDesign, new_design
+from bayesmlm.shrinkage import check_levels, effect_draws, one_factor
+from bayesmlm.tables import check_probability, flat
+from bayesmlm.views.typical import Axis, axis_of, few_values, grid_frame
+
+MANY = 50  # levels with a band each: more can be neither told apart nor held in memory
+NEW, NONE = "new", "none"
+
+
+def group_lines(
+    design: Design,
+    posterior: Posterior,
+    x: str,
+    group: str | None = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    own_range: bool = False,
+) -> pd.DataFrame:
+    """Predict the response over a column of the data for every level of a grouping factor.
+
+    Posterior means of X beta + Z b, with the effects of this factor only; the other predictors are at typical values:
+    numbers at their mean over the rows, categories at their first level.
+
+    Parameters
+    ----------
+    design, posterior
+        The model and its draws.
+    x
+        Column of the data.
+    group
+        Grouping factor; the one with most levels if None.
+    at
+        Values of other columns, in place of the typical ones.
+    own_range
+        Whether each level's line ends where its own data end.
+
+    Returns
+    -------
+    DataFrame
+        level, x (position: 0, 1, ... for categories), estimate; level by level.
+    """
+    single = one_factor(design, group)
+    (block,) = single.blocks
+    axis = axis_of(design, x)
+    rows = _rows(design, grid_frame(design, [axis], at))
+    z = _group_columns(design, block.group, grid_frame(design, [axis], at))
+    common = rows.X @ posterior.fixef.mean(SAMPLE).values + _offset(design, rows)
+    effects = np.zeros((len(block.levels), len(axis.values)))
+    for inside, values in z:
+        effects += kept_effects(design.blocks[inside], posterior.blocks[inside]).mean(axis=(0, 1)) @ values.T
+    frame = pd.DataFrame(
+        {
+            "level": np.repeat(np.array(block.levels, dtype=object), len(axis.values)),
+            "x": np.tile(axis.positions, len(block.levels)),
+            "estimate": (common + effects).ravel(),
+        }
+    )
+    return _within_own_range(frame, axis, design, block.index, block.levels) if own_range else frame
+
+
+def group_points(design: Design, x: str, group: str | None = None) -> pd.DataFrame:
+    """Return the data behind `group_lines`: level, x (position), y."""
+    block = one_factor(design, group).blocks[0]
+    place = axis_of(design, x).place(design.frame)
+    return pd.DataFrame(
+        {"level": np.array(block.levels, dtype=object)[block.index], "x": place, "y": design.y}
+    )
+
+
+def conditional_effects(
+    design: Design,
+    posterior: Posterior,
+    x: str,
+    by: str | None = None,
+    groups: str | Iterable[str] = NONE,
+    group: str | None = None,
+    *,
+    prob: float = 0.9,
+    at: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Predict the expected response over a grid of one column, with posterior intervals.
+
+    eta = X beta + offset (+ Z b), the other predictors at typical values: numbers at their mean over the rows of the
+    fit, categories at their first (reference) level, a varying offset at its mean.
+
+    Parameters
+    ----------
+    design, posterior
+        The model and its draws.
+    x
+        Column of the data: 50 points over its range, or its categories.
+    by
+        A second column: its categories, its values if there are up to 5, else mean - sd, mean, mean + sd.
+    groups
+        ``"none"``: b = 0, a typical group. ``"new"``: a group that the data do not have; each draw adds, for every
+        block, one b ~ N(0, Sigma) with the Sigma of that draw. Or levels of `group`, with their effects.
+    group
+        Grouping factor of the levels; the one with most levels if None.
+    prob
+        Probability of the central intervals.
+    at
+        Values of other columns, in place of the typical ones.
+    seed
+        Of the effects of the new group.
+
+    Returns
+    -------
+    DataFrame
+        level (of the group; "" if there is none), by (text; "" if there is none), x (position: 0, 1, ... for
+        categories), estimate (posterior mean; with a new group that of a typical one, whose effect has mean 0),
+        conf_low, conf_high.
+
+    Raises
+    ------
+    DataError
+        For an unknown column or level, or too many levels.
+    """
+    prob = check_probability(prob, "prob")
+    first = axis_of(design, x)
+    second = None if by is None else few_values(design, by)
+    if by == x:
+        raise DataError(f"x and by are both {x!r}: choose another column for by")
+    frame = grid_frame(design, [first] if second is None else [second, first], at)
+    rows = _rows(design, frame)
+    fixed = flat(posterior.fixef) @ rows.X.T + _offset(design, rows)
+    parts = []
+    for level, added in _group_parts(design, posterior, frame, groups, group, seed):
+        eta = fixed if added is None else fixed + added
+        low, high = np.quantile(eta, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        centre = fixed.mean(axis=0) if groups == NEW else eta.mean(axis=0)
+        parts.append(pd.DataFrame({"level": level, "estimate": centre, "conf_low": low, "conf_high": high}))
+    n_by = 1 if second is None else len(second.values)
+    table = pd.concat(parts, ignore_index=True)
+    names = [""] if second is None else axis_names(second)
+    table.insert(1, "by", np.tile(np.repeat(np.array(names, dtype=object), len(first.values)), len(parts)))
+    table.insert(2, "x", np.tile(first.positions, n_by * len(parts)))
+    return table
+
+
+def axis_names(axis: Axis) -> list[str]:
+    """Name the values of an axis, such as "1.25" or "girls"; numbers with as many digits as tell them apart."""
+    if axis.labels is not None:
+        return list(axis.labels)
+    for digits in range(3, 16):
+        names = [f"{v:.{digits}g}" for v in axis.values]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _group_parts(
+    design: Design,
+    posterior: Posterior,
+    frame: pd.DataFrame,
+    groups: str | Iterable[str],
+    group: str | None,
+    seed: int,
+) -> Iterable[tuple[str, np.ndarray | None]]:
+    """Yield what the group effects add to each draw and row, by level."""
+    if isinstance(groups, str) and groups == NONE:
+        return [("", None)]
+    if isinstance(groups, str) and groups == NEW:
+        return [("", _new_group(design, posterior, frame, seed))]
+    single = one_factor(design, group)
+    (block,) = single.blocks
+    levels = check_levels(design, group, [groups] if isinstance(groups, str) else groups)
+    if not levels:
+        raise DataError("groups is empty: name levels, or give 'none' or 'new'")
+    if len(levels) > MANY:
+        raise DataError(f"{len(levels)} levels: draw {MANY} at most, or all of them with plot_groups")
+    effects = effect_draws(posterior, block)
+    z = np.zeros((len(frame), len(block.columns)))
+    for inside, values in _group_columns(design, block.group, frame):
+        for name, column in zip(design.blocks[inside].columns, values.T, strict=True):
+            z[:, block.columns.index(name)] = column
+    return ((level, effects[:, block.levels.index(level)] @ z.T) for level in levels)
+
+
+def _new_group(design: Design, posterior: Posterior, frame: pd.DataFrame, seed: int) -> np.ndarray:
+    """Return z'b for one new level of every grouping factor, b drawn anew in each posterior draw."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((posterior.n_draws, len(frame)))
+    for group in design.ngroups:
+        for inside, values in _group_columns(design, group, frame):
+            cov = posterior.blocks[inside].cov.values
+            cov = cov.reshape(-1, *cov.shape[2:])
+            size, vectors = np.linalg.eigh(cov)
+            root = vectors * np.sqrt(np.maximum(size, 0.0))[:, None, :]
+            b = np.einsum("spq,sq->sp", root, rng.standard_normal(root.shape[:2]))
+            total += b @ values.T
+    return total
+
+
+def _group_columns(design: Design, group: str, frame: pd.DataFrame) -> list[tuple[int, np.ndarray]]:
+    """Return the position of each block of a factor with its columns on the rows of a grid, (row, column)."""
+    missing = {c: design.frame[c].iloc[0] for c in design.frame.columns if c not in frame}
+    filled = frame.assign(**missing)  # any level will do: only the columns are wanted
+    rows = new_design(design, filled, offset=_no_offset(design, frame), allow_new_levels=True)
+    return [(b.position, b.Z) for b in rows.blocks if design.blocks[b.position].group == group]
+
+
+def _rows(design: Design, frame: pd.DataFrame) -> NewDesign:
+    """Evaluate the fixed part on a grid."""
+    return new_design(design, frame, re_formula="~0", offset=_no_offset(design, frame))
+
+
+def _no_offset(design: Design, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return zeros in place of an offset given as an argument: `_offset` adds its mean."""
+    return None if design.given.get("offset") is None else np.zeros(len(frame))
+
+
+def _offset(design: Design, rows: NewDesign) -> np.ndarray:
+    """Return the offset on a grid: the formula's there, and the mean over the fit of one given as an argument."""
+    total = np.zeros(rows.nobs) if rows.offset is None else rows.offset
+    if design.given.get("offset") is None or design.offset is None:
+        return total
+    formulas = _rows(design, design.frame).offset
+    return total + float(np.mean(design.offset - (0.0 if formulas is None else formulas)))
+
+
+def _within_own_range(
+    frame: pd.DataFrame, axis: Axis, design: Design, index: np.ndarray, levels: tuple[str, ...]
+) -> pd.DataFrame:
+    """Keep the points of each level's line within the range of its data, and add its two ends."""
+    place = axis.place(design.frame)
+    ends = pd.Series(place).groupby(index).agg(["min", "max"]).reindex(range(len(levels)))
+    parts = []
+    for (_, line), (low, high) in zip(
+        frame.groupby("level", sort=False), ends.itertuples(index=False), strict=True
+    ):
+        x = np.unique(np.concatenate([[low, high], line["x"][line["x"].between(low, high)]]))
+        y = np.interp(x, line["x"], line["estimate"])
+        parts.append(pd.DataFrame({"level": line["level"].iloc[0], "x": x, "estimate": y}))
+    return pd.concat(parts, ignore_index=True)
