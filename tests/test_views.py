@@ -12,6 +12,7 @@ from synthetic import posterior_of
 
 import bayesmlm as bm
 from bayesmlm.design import build_design
+from bayesmlm.draws import with_levels
 from bayesmlm.reference.ddf import coefficient_tests
 from bayesmlm.views.chains import chain_tree, energy_tree
 from bayesmlm.views.coefficients import coefficient_table
@@ -282,6 +283,32 @@ def test_levels_have_their_own_effects_draw_by_draw():
     eta = own @ np.array([np.ones(50), part["x"]])
     np.testing.assert_allclose(part["conf_low"], np.quantile(eta, 0.05, axis=0))
     np.testing.assert_allclose(part["estimate"], eta.mean(axis=0))
+
+
+def test_a_nested_group_is_predicted_with_its_own_effects_only():
+    pastes = bm.load_dataset("pastes").assign(dose=np.tile([0.0, 1.0], 30), late=np.arange(60) % 4 == 0)
+    design = build_design("strength ~ dose + late + (1 | batch/cask)", pastes)
+    rng = np.random.default_rng(1)
+    b = {block.label: rng.normal(size=(len(block.levels), 1)) for block in design.blocks}
+    sd = {block.label: [1.0] for block in design.blocks}
+    posterior = posterior_of(design, fixef=[60.0, 2.0, 1.0], sd=sd, sigma=1.0, b=b, spread=EXACT)
+    for block in design.blocks:
+        table = group_lines(design, posterior, "late", block.group, at={"dose": 0.0})
+        own = b[block.label][:, 0]
+        np.testing.assert_allclose(table["estimate"], np.add.outer(60 + own, [0.0, 1.0]).ravel(), rtol=1e-8)
+        level = block.levels[3]
+        known = conditional_effects(design, posterior, "dose", groups=[level], group=block.group)
+        np.testing.assert_allclose(known["estimate"], 60 + 2 * known["x"] + own[3], rtol=1e-8)
+    assert axis_of(design, "late").labels == ("FALSE", "TRUE")
+
+
+def test_effects_that_were_not_kept_are_asked_for_only_where_needed():
+    design, posterior = sleep()
+    without = with_levels(posterior, [np.array([0])])
+    assert len(conditional_effects(design, without, "Days", groups="new")) == 50
+    for call in (group_lines, lambda d, p, _: rank_table(d, p)):
+        with pytest.raises(bm.DataError, match="1 of the 18 levels of Subject were kept"):
+            call(design, without, "Days")
 
 
 def test_by_gives_a_line_for_each_value():

@@ -127,7 +127,7 @@ def _points(ax: Axes, x: Any, y: Any, style: Mapping[str, Any], **own: Any) -> P
     look: dict[str, Any] = {
         "s": float(np.clip(80 / np.sqrt(n), 1.6, 4.5)) ** 2,
         "color": PARTIAL,
-        "alpha": float(np.clip(15 / np.sqrt(n), 0.15, 0.8)),
+        "alpha": float(np.clip(15 / np.sqrt(n), 0.2, 0.8)),
         "linewidth": 0,
         "zorder": 2,
         "rasterized": n > RASTER,

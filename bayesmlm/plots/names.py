@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import BboxBase
 
@@ -47,4 +48,5 @@ def _write(ax: Axes, name: str, at: np.ndarray, place: tuple[int, int], look: di
         "va": ("top", "center", "bottom")[int(np.sign(place[1])) + 1],
     }
     given: dict[str, Any] = {"fontsize": "x-small", "parse_math": False, "zorder": 8, **sides, **look}
+    given.setdefault("path_effects", [withStroke(linewidth=1.8, foreground="white")])
     return ax.annotate(str(name), (at[0], at[1]), place, textcoords="offset points", **given)

@@ -12,7 +12,7 @@ from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior, kept_effects
 from bayesmlm.errors import DataError
 from bayesmlm.newdata import NewDesign, new_design
-from bayesmlm.shrinkage import check_levels, effect_draws, one_factor
+from bayesmlm.shrinkage import check_levels, one_factor
 from bayesmlm.tables import check_probability, flat
 from bayesmlm.views.typical import Axis, axis_of, few_values, grid_frame
 
@@ -182,12 +182,19 @@ def _group_parts(
         raise DataError("groups is empty: name levels, or give 'none' or 'new'")
     if len(levels) > MANY:
         raise DataError(f"{len(levels)} levels: draw {MANY} at most, or all of them with plot_groups")
-    effects = effect_draws(posterior, block)
-    z = np.zeros((len(frame), len(block.columns)))
-    for inside, values in _group_columns(design, block.group, frame):
-        for name, column in zip(design.blocks[inside].columns, values.T, strict=True):
-            z[:, block.columns.index(name)] = column
-    return ((level, effects[:, block.levels.index(level)] @ z.T) for level in levels)
+    columns = _group_columns(design, block.group, frame)
+    return ((level, _known_group(design, posterior, columns, block.levels.index(level))) for level in levels)
+
+
+def _known_group(
+    design: Design, posterior: Posterior, columns: list[tuple[int, np.ndarray]], level: int
+) -> np.ndarray:
+    """Return z'b of one level in each draw, all blocks of its factor added up."""
+    total = np.zeros((posterior.n_draws, len(columns[0][1])))
+    for inside, values in columns:
+        b = kept_effects(design.blocks[inside], posterior.blocks[inside])[:, :, level]
+        total += b.reshape(posterior.n_draws, -1) @ values.T
+    return total
 
 
 def _new_group(design: Design, posterior: Posterior, frame: pd.DataFrame, seed: int) -> np.ndarray:
