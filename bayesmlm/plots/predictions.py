@@ -160,7 +160,7 @@ def _level_lines(
             legend_entry(f"each {label} ({len(known)})", linestyle="solid", linewidth=1, color=colour)
         )
     for name, colour in zip(chosen, QUALITATIVE, strict=False):
-        (line,) = ax.plot(*paths[name].T, color=colour, linewidth=2, zorder=5, label=f"{label} {name}")
+        (line,) = ax.plot(*paths[name].T, color=colour, linewidth=2, zorder=8, label=f"{label} {name}")
         handles.append(line)
     ax.autoscale_view()
     return handles
