@@ -20,7 +20,7 @@ from bayesmlm.errors import FileError
 from bayesmlm.rows import used_columns
 from bayesmlm.storage.archive import Archive, Named, read_archive, write_archive
 from bayesmlm.storage.codec import Encoder, as_laid_out, decode, memory_layout, safe
-from bayesmlm.storage.columns import PLAIN
+from bayesmlm.storage.columns import PLAIN as PLAIN_LABELS
 
 PROGRAM, FORMAT = "bayesmlm", 1
 PACKAGES = ("bambi", "pymc", "nutpie", "numpy", "pandas", "xarray")
@@ -124,7 +124,7 @@ def storable(design: Design) -> Design:
 
 def _plain_labels(labels: np.ndarray | None) -> np.ndarray | None:
     """Labels of rows as a file can hold them: those that are neither numbers, text nor plain dates become text."""
-    if labels is None or labels.dtype != object or all(isinstance(v, PLAIN) for v in labels):
+    if labels is None or labels.dtype != object or all(isinstance(v, PLAIN_LABELS) for v in labels):
         return labels
     return np.array([str(v) for v in labels], dtype=object)
 
