@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayesmlm.fits.comparing import compare
     from bayesmlm.fits.criticism import loo_compare
     from bayesmlm.fits.tabulating import table
-    from bayesmlm.fitting import fit
+    from bayesmlm.fitting import fit, prior_predictive
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
     from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
@@ -44,8 +44,11 @@ if TYPE_CHECKING:
         half_cauchy,
         half_normal,
         half_student_t,
+        horseshoe,
+        laplace,
         lkj,
         normal,
+        r2d2,
         student_t,
     )
     from bayesmlm.result import Fit
@@ -60,14 +63,14 @@ _HOMES = {
     "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fits.criticism": ("loo_compare",),
     "bayesmlm.fits.tabulating": ("table",),
-    "bayesmlm.fitting": ("fit",),
+    "bayesmlm.fitting": ("fit", "prior_predictive"),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
     "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
     "bayesmlm.opening": ("load",),
     "bayesmlm.priors": (
         *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
-        *("lkj", "normal", "student_t"),
+        *("horseshoe", "laplace", "lkj", "normal", "r2d2", "student_t"),
     ),
     "bayesmlm.result": ("Fit",),
 }
@@ -102,6 +105,8 @@ __all__ = [
     "half_cauchy",
     "half_normal",
     "half_student_t",
+    "horseshoe",
+    "laplace",
     "list_datasets",
     "lkj",
     "lm",
@@ -113,6 +118,8 @@ __all__ = [
     "normal",
     "parse_formula",
     "plots",
+    "prior_predictive",
+    "r2d2",
     "student_t",
     "table",
 ]

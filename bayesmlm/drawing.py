@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from bayesmlm.diagnostics import convergence_sentences
 from bayesmlm.draws import Posterior, kept_levels, read_posterior, with_levels
 from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
 from bayesmlm.kernels.target import obstacle
+from bayesmlm.prior_draws import sample_prior
 from bayesmlm.priors import Priors
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
 ON_KERNEL = "NUTS (nutpie), fixed and group effects integrated out"
 ON_GRAPH = "NUTS (nutpie) on the PyMC graph"
+FROM_PRIOR = "independent draws from the prior; no data used"
 ON_KERNEL_ACCEPT = 0.9
+JOINT_ACCEPT = 0.99  # rstanarm's for a horseshoe
 ON_GRAPH_ACCEPT = 0.95  # rstanarm's for multilevel models
 
 
@@ -61,7 +65,7 @@ class Drawn:
 
 
 def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
-    """Sample the posterior of a model.
+    """Sample the posterior of a model, or its prior if the settings say so.
 
     Parameters
     ----------
@@ -80,13 +84,15 @@ def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
     ConvergenceWarning
         With each of the notes.
     """
+    if settings.prior_only:
+        return _from_prior(design, priors, settings)
     why_not = sampler_obstacle(design, priors, settings)
     if settings.sampler == "kernel" and why_not:
         raise SamplingError(
             f"sampler = 'kernel' cannot draw from this model: {why_not}; use 'auto' or 'pymc'"
         )
     if settings.target_accept is None:
-        settings = replace(settings, target_accept=default_accept(why_not))
+        settings = replace(settings, target_accept=default_accept(why_not, priors))
     drawn = _on_graph(design, priors, settings, why_not) if why_not else _on_kernel(design, priors, settings)
     for note in drawn.notes:
         warn(note, ConvergenceWarning)
@@ -98,9 +104,10 @@ def sampler_obstacle(design: Design, priors: Priors, settings: Settings) -> str 
     return "asked for" if settings.sampler == "pymc" else obstacle(design, priors)
 
 
-def default_accept(why_not: str | None) -> float:
+def default_accept(why_not: str | None, priors: Priors) -> float:
     """Return the target acceptance rate of the PyMC graph, or of the kernel if nothing speaks against that."""
-    return ON_GRAPH_ACCEPT if why_not else ON_KERNEL_ACCEPT
+    on_graph = ON_GRAPH_ACCEPT if priors.joint is None else JOINT_ACCEPT
+    return on_graph if why_not else ON_KERNEL_ACCEPT
 
 
 def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, settings: Settings) -> Posterior:
@@ -114,6 +121,8 @@ def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, set
     from bayesmlm.kernels.target import build_target
     from bayesmlm.sampling.kernel import redrawn_effects
 
+    if settings.prior_only:
+        return _from_prior(design, priors, settings).posterior
     why_not = obstacle(design, priors)
     if why_not:
         raise SamplingError(
@@ -121,6 +130,27 @@ def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, set
         )
     kept = kept_levels(design, settings.keep_ranef)
     return redrawn_effects(build_target(design, priors), posterior, settings, kept)
+
+
+def _from_prior(design: Design, priors: Priors, settings: Settings) -> Drawn:
+    """Draw from the prior: directly, or on Bambi's PyMC graph where a prior is a ``bambi.Prior``."""
+    if not priors.custom and settings.sampler != "pymc":
+        start = time.perf_counter()
+        kept = kept_levels(design, settings.keep_ranef)
+        posterior = sample_prior(design, priors, settings.chains, settings.draws, settings.seed, kept)
+        return Drawn(posterior, (), settings, time.perf_counter() - start, FROM_PRIOR, None)
+    from bayesmlm.model import build_model
+    from bayesmlm.sampling.prior import sample_prior_graph
+
+    why = f"the prior of {priors.custom} is a bambi.Prior" if priors.custom else "asked for"
+    built = build_model(design, priors)
+    tree, seconds = sample_prior_graph(built, design, settings)
+    posterior = read_posterior(tree, built.schema, design, settings.seed)
+    sampler = f"{FROM_PRIOR}, on the PyMC graph ({why})"
+    if settings.keep_ranef is not True:
+        posterior = with_levels(posterior, kept_levels(design, settings.keep_ranef))
+        return Drawn(posterior, (), settings, seconds, sampler, None, built)
+    return Drawn(posterior, (), settings, seconds, sampler, None, built, tree)
 
 
 def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Drawn:

@@ -70,9 +70,7 @@ def _outside(statement: Statement, boundary: bool) -> str:
 
 def _custom_priors(priors: Priors) -> list[str]:
     """Names of parameters whose prior is none of this package's."""
-    named = {} if priors.intercept is None else {"(Intercept)": priors.intercept}
-    named |= {**priors.coefficients, "sigma": priors.sigma}
-    return [name for name, prior in named.items() if not isinstance(prior.used, Distribution)]
+    return [priors.custom] if priors.custom else []
 
 
 def _levels(statement: Statement, design: Design) -> dict[str, list[str]]:

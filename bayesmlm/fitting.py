@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayesmlm.formula import Formula
+from bayesmlm.prior_draws import prior_data
 from bayesmlm.result import Fit
 from bayesmlm.reuse import fit_or_load
 from bayesmlm.sampling.settings import Settings, new_seed
 from bayesmlm.specifying import specify
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def fit(
@@ -33,6 +37,7 @@ def fit(
     progress: bool = True,
     file: str | Path | None = None,
     file_refit: str = "on_change",
+    prior_only: bool = False,
 ) -> Fit:
     """Fit a Bayesian multilevel model with rstanarm's default priors, as its ``stan_lmer``.
 
@@ -46,7 +51,9 @@ def fit(
         Only "gaussian" with the identity link so far.
     priors
         Priors that replace the defaults: by coefficient name, "(Intercept)", "fixed" (all slopes),
-        "sigma", a grouping factor, or "covariance" (all blocks). See `normal`, `decov`, `lkj`, ...
+        "sigma", a grouping factor, or "covariance" (all blocks). A grouping factor takes `decov` or `lkj`, a prior of
+        its standard deviations, or a dict of parts: ``{"sd": half_normal(5), "sd__x": exponential(1), "cor": lkj(2)}``.
+        See `bayesmlm.priors.build_priors`.
     weights
         Not available for Bayesian fits yet.
     offset
@@ -77,6 +84,9 @@ def fit(
     file_refit
         When to sample again: ``"on_change"``, if the formula, the data that it uses, the priors, a seed that is given,
         or another setting that changes the draws is not as it was; ``"always"``; ``"never"``.
+    prior_only
+        Draw from the prior instead of the posterior, as rstanarm's ``prior_PD = TRUE``: the response only sets the
+        scale of default priors. Draws are independent.
 
     Returns
     -------
@@ -94,7 +104,45 @@ def fit(
     """
     design, used = specify(formula, data, family, link, priors, weights=weights, offset=offset)
     chosen_seed = new_seed() if seed is None else seed
-    settings = Settings(chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler, keep_ranef)
+    settings = Settings(
+        chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler, keep_ranef, prior_only
+    )
     if file is None:
         return Fit.draw(design, used, settings)
     return fit_or_load(file, file_refit, design, used, settings, seed_given=seed is not None)
+
+
+def prior_predictive(
+    formula: str | Formula,
+    data: Any,
+    priors: Mapping[str, Any] | None = None,
+    *,
+    draws: int = 200,
+    seed: int | None = None,
+    newdata: Any = None,
+    offset: Any = None,
+) -> xr.DataArray:
+    """Draw data sets from the prior predictive distribution of a model, before fitting it.
+
+    Parameters
+    ----------
+    formula, data, priors, offset
+        As of `fit`. The response only sets the scale of default priors.
+    draws
+        Number of data sets.
+    seed
+        Seed; a new one if None.
+    newdata
+        Rows to predict, whose grouping factors may have new levels; the rows of `data` if None.
+
+    Returns
+    -------
+    DataArray, dims (draw, obs)
+
+    Raises
+    ------
+    PriorError
+        If a prior cannot be used, or is a ``bambi.Prior``.
+    """
+    design, used = specify(formula, data, priors=priors, offset=offset)
+    return prior_data(design, used, newdata, draws, new_seed() if seed is None else seed)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from bayesmlm.blocks import Block
 from bayesmlm.design import Design
-from bayesmlm.draws import BlockDraws, Posterior, labelled
+from bayesmlm.draws import Posterior, labelled
 from bayesmlm.errors import PriorError
-from bayesmlm.priors import Distribution, Priors
+from bayesmlm.prior_draws import block_draws, group_effects
+from bayesmlm.priors import Priors, draw_parameters
 
 
 def prior_values(
@@ -39,61 +39,18 @@ def prior_values(
     PriorError
         For a prior that is not one of this package.
     """
+    if priors.custom:
+        raise PriorError(
+            f"the prior of {priors.custom} is a bambi.Prior, from which no values can be drawn here: give one of bm's"
+        )
     rng = np.random.default_rng(seed)
-    sigma = _sample(priors.sigma.used, "sigma", rng, size)
-    fixef = np.zeros((size, len(design.coefficients)))
-    for j, name in enumerate(design.coefficients):
-        if name != "(Intercept)":
-            fixef[:, j] = _sample(priors.coefficients[name].used, name, rng, size)
-    if priors.intercept is not None:
-        j = design.coefficients.index("(Intercept)")
-        centred = _sample(priors.intercept.used, "(Intercept)", rng, size)
-        fixef[:, j] = centred - fixef @ np.where(np.arange(fixef.shape[1]) == j, 0.0, design.X.mean(axis=0))
-    wanted = levels or {}
-    blocks = tuple(_block(b, priors, sigma, wanted.get(b.label, ()), rng) for b in design.blocks)
+    drawn = draw_parameters(design, priors, size, rng)
+    blocks = []
+    for i, block in enumerate(design.blocks):
+        kept = list((levels or {}).get(block.label, ()))
+        b = group_effects(drawn, i, len(kept), rng)
+        blocks.append(block_draws(block, drawn.sds[i][None], drawn.factors[i][None], b[None], kept))
     nothing = np.full((1, size), np.nan)
     stats = xr.Dataset({"lp": labelled(nothing), "diverging": labelled(np.zeros((1, size), dtype=bool))})
-    coefficients = labelled(fixef[None], coefficient=list(design.coefficients))
-    return Posterior(coefficients, labelled(sigma[None]), blocks, labelled(nothing), stats)
-
-
-def _sample(prior: object, name: str, rng: np.random.Generator, size: int) -> np.ndarray:
-    if not isinstance(prior, Distribution):
-        raise PriorError(f"the prior of {name} is {prior!r}, from which no values can be drawn here")
-    return prior.sample(rng, size)
-
-
-def _block(
-    block: Block, priors: Priors, sigma: np.ndarray, levels: Sequence[str], rng: np.random.Generator
-) -> BlockDraws:
-    prior, p, size = priors.covariance[block.label], len(block.columns), len(sigma)
-    sd = prior.sample_sd(rng, size, p, sigma)
-    factor = lkj_factors(rng, p, prior.regularization, size)
-    noise = rng.standard_normal((size, len(levels), p))
-    b = np.einsum("sp,spq,slq->slp", sd, factor, noise, optimize=True)
-    corr = factor @ np.swapaxes(factor, -1, -2)
-    return BlockDraws(
-        block.label,
-        block.group,
-        labelled(sd[None], column=block.columns),
-        labelled(corr[None], column=block.columns, column_bis=block.columns),
-        labelled(b[None], level=list(levels), column=block.columns),
-    )
-
-
-def lkj_factors(rng: np.random.Generator, p: int, eta: float, size: int) -> np.ndarray:
-    """Draw Cholesky factors (size, p, p) of correlation matrices from LKJ(eta).
-
-    By the onion method of Lewandowski, Kurowicka & Joe (2009, Journal of Multivariate Analysis 100, section 3.2): row
-    k of the factor has squared length y ~ Beta(k / 2, eta + (p - 1 - k) / 2) before its diagonal element sqrt(1 - y),
-    in a direction uniform on the sphere.
-    """
-    factors = np.zeros((size, p, p))
-    factors[:, 0, 0] = 1.0
-    for k in range(1, p):
-        y = rng.beta(k / 2, eta + (p - 1 - k) / 2, size)
-        direction = rng.standard_normal((size, k))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        factors[:, k, :k] = np.sqrt(y)[:, None] * direction
-        factors[:, k, k] = np.sqrt(1 - y)
-    return factors
+    fixef = labelled(drawn.fixef[None], coefficient=list(design.coefficients))
+    return Posterior(fixef, labelled(drawn.sigma[None]), tuple(blocks), labelled(nothing), stats)

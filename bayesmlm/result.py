@@ -8,6 +8,7 @@ from bayesmlm.fits.doctoring import Doctor
 from bayesmlm.fits.frames import Framed
 from bayesmlm.fits.pictures import Pictures
 from bayesmlm.fits.predictions import Predictions
+from bayesmlm.fits.prior import PriorViews
 from bayesmlm.fits.ranking import Ranked
 from bayesmlm.fits.residual_checks import LevelChecks
 from bayesmlm.fits.saving import Saving
@@ -26,6 +27,7 @@ class Fit(
     Pictures,
     Predictions,
     Ranked,
+    PriorViews,
     Testing,
     VarianceShares,
     Writing,

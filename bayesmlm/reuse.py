@@ -16,7 +16,7 @@ from bayesmlm.drawing import default_accept, sampler_obstacle
 from bayesmlm.draws import kept_levels
 from bayesmlm.errors import BayesMLMError, BayesMLMWarning, FileError, SamplingError, did_you_mean, warn
 from bayesmlm.priors import Adjusted, Priors
-from bayesmlm.report.posterior import prior_text
+from bayesmlm.report.prior import prior_text
 from bayesmlm.result import Fit
 from bayesmlm.sampling.settings import Settings
 from bayesmlm.storage.archive import check_seal
@@ -166,12 +166,14 @@ def changes(
 
 
 def _sampler_changes(old: Fit, design: Design, priors: Priors, settings: Settings) -> Iterator[str]:
+    if settings.prior_only:
+        return
     before = sampler_obstacle(old.design, old.priors, old.settings)
     now = sampler_obstacle(design, priors, settings)
     if bool(before) != bool(now):
         yield f"sampler was {old.settings.sampler}, is {settings.sampler}"
         return
-    accept = default_accept(now) if settings.target_accept is None else settings.target_accept
+    accept = default_accept(now, priors) if settings.target_accept is None else settings.target_accept
     if accept != old.settings.target_accept:
         yield f"target_accept was {old.settings.target_accept}, is {accept}"
 

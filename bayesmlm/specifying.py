@@ -8,7 +8,7 @@ from typing import Any
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import BayesMLMError, DataError, DataWarning, FormulaError, PriorError, warn
 from bayesmlm.formula import Formula
-from bayesmlm.priors import Priors, build_priors
+from bayesmlm.priors import Priors, build_priors, parts_of
 
 
 def specify(
@@ -63,6 +63,13 @@ def carried_priors(given: Mapping[str, Any], design: Design) -> dict[str, Any]:
     DataWarning
         For each of the others: which, and why.
     """
+    given = parts_of(design, given)
+    try:
+        build_priors(design, given)
+    except PriorError:  # each by itself says which, but two that need each other would both be refused
+        pass
+    else:
+        return given
     kept = {}
     for name, prior in given.items():
         try:

@@ -367,7 +367,7 @@ PRIORS = [
     ({"Days": 2.5}, ["'Days' is 2.5", "such as bm.normal(0, 1)"]),
     ({"Days": decov()}, ["'Days' is Decov", "such as bm.normal(0, 1)"]),
     ({"school": normal(0, 1)}, ["block 'school'", "bm.decov(...) or bm.lkj(...)"]),
-    ({"covariance": exponential(1)}, ["block 'school'", "bm.decov(...) or bm.lkj(...)"]),
+    ({"covariance": normal(1, 2)}, ["block 'school'", "bm.decov(...) or bm.lkj(...)"]),
 ]
 
 

@@ -8,8 +8,8 @@ from synthetic import fit_of
 import bayesmlm as bm
 from bayesmlm.arithmetic import evaluate, linear_form, parse_statement
 from bayesmlm.evidence import density_at_zero, prior_density
-from bayesmlm.prior_values import lkj_factors, prior_values
-from bayesmlm.priors import build_priors
+from bayesmlm.prior_values import prior_values
+from bayesmlm.priors import build_priors, lkj_cholesky
 
 SLEEP = bm.load_dataset("sleepstudy")
 KNOWN = [
@@ -351,7 +351,7 @@ def test_equality_beyond_all_draws_is_said(fit):
 @pytest.mark.parametrize(("p", "eta"), [(2, 1.0), (3, 1.0), (3, 2.5), (4, 0.8)])
 def test_lkj_correlations_have_beta_margins(p, eta):
     """(r + 1) / 2 ~ Beta(a, a), a = eta - 1 + p / 2, for each pair (Lewandowski et al. 2009)."""
-    L = lkj_factors(np.random.default_rng(5), p, eta, 20_000)
+    L = lkj_cholesky(eta, p, 20_000, np.random.default_rng(5))
     corr = L @ np.swapaxes(L, -1, -2)
     np.testing.assert_allclose(np.diagonal(corr, axis1=1, axis2=2), 1)
     a = eta - 1 + p / 2

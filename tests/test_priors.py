@@ -29,11 +29,13 @@ from bayesmlm.priors import (
     half_cauchy,
     half_normal,
     half_student_t,
+    implications,
     implied,
     lkj,
     normal,
     student_t,
 )
+from bayesmlm.report import prior_report
 
 RSTANARM = {
     path.stem: json.loads(path.read_text())
@@ -95,6 +97,20 @@ def test_defaults_print_as_rstanarm_prints_them(name):
     assert printed["Covariance", "Specified"] == ("decov", wanted)
     assert set(priors.covariance.values()) == {Decov(1, 1, 1, 1)}
     assert list(priors.covariance) == [block.label for block in design.blocks]
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_prior_summary_has_the_lines_of_rstanarm(name):
+    """All but the first and last: we name the coefficients, and the block of each covariance."""
+    design = rows_of(name)
+    priors = build_priors(design)
+    ours = str(prior_report(design, priors, implications(design, priors, 1000), 2)).split("\n")
+    ours = ours[1 : ours.index("------", 2) + 1]
+    covariances = [line for line in ours if " ~ decov" in line]
+    assert len(covariances) == len(design.blocks)
+    ours = [re.sub(r"^Coefficients .*", "Coefficients", line) for line in ours if line not in covariances[1:]]
+    theirs = [line.rstrip() for line in RSTANARM[name]["printed_priors"]]
+    assert [re.sub(r"^ \S+ ~", " ~", line) for line in ours] == theirs[1 : theirs.index("------", 2) + 1]
 
 
 def small() -> pd.DataFrame:

@@ -19,7 +19,7 @@ from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.newdata import rows_of_fit
 from bayesmlm.predicted import fitted_values
 from bayesmlm.predicting import sample_of
-from bayesmlm.priors import Priors, implied
+from bayesmlm.priors import Priors, implications
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import (
     PrintedVarCorr,
@@ -255,7 +255,7 @@ class Sampled:
 
     def prior_summary(self, digits: int = 2) -> Report:
         """The priors as specified and as adjusted to the data, and what they imply in plain units."""
-        return prior_report(self.design, self.priors, implied(self.design, self.priors), digits)
+        return prior_report(self.design, self.priors, implications(self.design, self.priors), digits)
 
     @cached_property
     def _references(self) -> dict[bool, ReferenceFit]:
@@ -273,7 +273,9 @@ class Sampled:
         """What ``print(fit)`` shows, with another number of decimals."""
         coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
         varcorr = posterior_varcorr(self.posterior)
-        return fit_report(self.design, coefficients, auxiliary, varcorr, self.notes, digits)
+        return fit_report(
+            self.design, coefficients, auxiliary, varcorr, self.notes, digits, self.settings.prior_only
+        )
 
     def __repr__(self) -> str:
         return str(self.printed())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from bayesmlm.explained import Explained, explained
 from bayesmlm.fits.accuracies import row_blocks
 from bayesmlm.fits.base import Sampled
 from bayesmlm.predictive_fit import smoothed_frame
-from bayesmlm.priors import build_priors
+from bayesmlm.priors import build_priors, parts_of
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.tables import check_probability
 
@@ -99,12 +100,13 @@ def _elpd_pointwise(fit: Sampled) -> tuple[np.ndarray, np.ndarray]:
     return frame["elpd"].to_numpy(), frame["pareto_k"].to_numpy()
 
 
-def _kept_overrides(fit: Sampled, design: Design) -> dict[str, object]:
+def _kept_overrides(fit: Sampled, design: Design) -> dict[Any, Any]:
     """The caller's priors without those of blocks that a simpler model has not."""
     gone = _names(fit.design) - _names(design)
     terms = {*design.coefficients, *map(str, design.formula.fixed.terms)}
     given = fit.priors.given
-    return {name: prior for name, prior in given.items() if name not in gone or name in terms}
+    kept = {name: prior for name, prior in given.items() if name not in gone or name in terms}
+    return parts_of(design, kept)
 
 
 def _names(design: Design) -> set[str]:

@@ -47,8 +47,8 @@ class Updating(Sampled):
         weights, offset
             As for `bayesmlm.fit`; as before unless given.
         settings
-            chains, draws, tune, seed, target_accept, sampler, cores, keep_ranef, progress, as for `bayesmlm.fit`; as
-            before unless given. The seed too: None takes a new one.
+            chains, draws, tune, seed, target_accept, sampler, cores, keep_ranef, prior_only, progress, as for
+            `bayesmlm.fit`; as before unless given. The seed too: None takes a new one.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Updating(Sampled):
                 hint = did_you_mean(name, known) or f" It takes formula, data, priors, {', '.join(known)}."
                 raise SamplingError(f"update() has no setting {name!r}.{hint}")
         old = self.settings
-        if old.target_accept == default_accept(sampler_obstacle(self.design, self.priors, old)):
+        if old.target_accept == default_accept(sampler_obstacle(self.design, self.priors, old), self.priors):
             old = replace(old, target_accept=None)  # the sampler's own, which may be another sampler now
         if "seed" in changes and changes["seed"] is None:
             changes = {**changes, "seed": new_seed()}

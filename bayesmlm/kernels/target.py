@@ -11,7 +11,7 @@ from bayesmlm.crossprod import CrossProducts, cross_products, orthogonal_basis
 from bayesmlm.design import Design
 from bayesmlm.kernels.gaussian import compiled, gaussian_kernel
 from bayesmlm.kernels.sums import Sums
-from bayesmlm.priors import Adjusted, Decov, Distribution, Lkj, Priors
+from bayesmlm.priors import Adjusted, Decov, Distribution, Joint, Lkj, Priors
 
 SUPPORTED = {"exponential": 0, "gamma": 1, "half_normal": 2, "half_student_t": 3, "half_cauchy": 3}
 HEAD, BLOCK_STRIDE = 11, 6
@@ -27,12 +27,15 @@ def obstacle(design: Design, priors: Priors) -> str:
     if priors.intercept is not None:
         fixed = {"(Intercept)": priors.intercept, **fixed}
     for name, prior in fixed.items():
+        if isinstance(prior.used, Joint):
+            return f"the slopes have a {prior.used.name} prior, which is not normal"
         if not isinstance(prior.used, Distribution) or prior.used.name != "normal":
             return f"the prior of {name} is not normal"
     if not isinstance(priors.sigma.used, Distribution) or priors.sigma.used.name not in SUPPORTED:
         return "the prior of sigma is none that the kernel knows"
     for label, covariance in priors.covariance.items():
-        if isinstance(covariance, Lkj) and covariance.sd.name not in SUPPORTED:
+        sds = covariance.adjusted if isinstance(covariance, Lkj) else ()
+        if not all(isinstance(d, Distribution) and d.name in SUPPORTED for d in sds):
             return f"the prior of the standard deviations of {label} is none that the kernel knows"
     return ""
 

@@ -18,6 +18,7 @@ from bayesmlm.design import Design
 from bayesmlm.draws import Schema, Variable
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
+from bayesmlm.model.joint import joint_prior
 from bayesmlm.model.match import match_blocks, match_fixed, match_offset, match_response
 from bayesmlm.model.plan import (
     BlockPlan,
@@ -31,7 +32,7 @@ from bayesmlm.model.plan import (
 )
 from bayesmlm.model.start import start_values
 from bayesmlm.model.translate import NAMESPACE, plain_name
-from bayesmlm.priors import Priors
+from bayesmlm.priors import Joint, Priors
 from bayesmlm.reference.estimate import LmerEstimate
 
 FORMULAE_ERRORS = (ParseError, ResolverError, ScanError)
@@ -198,9 +199,12 @@ def _set_priors(
         if design.coefficients[j] != "(Intercept)":
             members.setdefault(variable.name, []).append((variable.position or 0, j))
     for name, columns in members.items():
-        terms[name] = bambi_prior(
-            *(priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns))
-        )
+        used = [priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns)]
+        if isinstance(used[0], Joint):
+            names = [design.coefficients[j] for _, j in sorted(columns)]
+            terms[name] = joint_prior(used[0], names, vector=coefficients[columns[0][1]].position is not None)
+        else:
+            terms[name] = bambi_prior(*used)
     fixed = FixedEffects(design, renamed)
     for plan in plans:
         terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)

@@ -10,6 +10,7 @@ import bambi as bmb
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from bambi.backend.utils import get_distribution_from_prior
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Variable
@@ -20,6 +21,7 @@ PYMC_NAMES = {
     "normal": ("Normal", {"location": "mu", "scale": "sigma"}),
     "student_t": ("StudentT", {"df": "nu", "location": "mu", "scale": "sigma"}),
     "cauchy": ("Cauchy", {"location": "alpha", "scale": "beta"}),
+    "laplace": ("Laplace", {"location": "mu", "scale": "b"}),
     "half_normal": ("HalfNormal", {"scale": "sigma"}),
     "half_student_t": ("HalfStudentT", {"df": "nu", "scale": "sigma"}),
     "half_cauchy": ("HalfCauchy", {"scale": "beta"}),
@@ -138,9 +140,17 @@ def _sd_variable(plan: BlockPlan, p: int, prior: Decov | Lkj, sigma: Any) -> Any
             return pt.atleast_1d(root_trace)
         share = pm.Dirichlet(plan.variable("share"), a=np.full(p, prior.concentration))
         return pt.sqrt(p * share) * root_trace
-    name, keys = PYMC_NAMES[prior.sd.name]
-    values = {new: np.array([d[old] for d in prior.adjusted]) for old, new in keys.items()}
-    return getattr(pm, name)(plan.variable("scale"), **values, shape=p)
+    kinds = {d.name if isinstance(d, Distribution) else "" for d in prior.adjusted}
+    if len(kinds) == 1 and "" not in kinds:
+        return _positive_variable(plan.variable("scale"), *prior.adjusted, shape=p)
+    own = [_positive_variable(plan.variable(f"scale{j}"), d) for j, d in enumerate(prior.adjusted)]
+    return pt.stack(own)
+
+
+def _positive_variable(name: str, *priors: Any, **shape: int) -> Any:
+    """One variable for priors of one family."""
+    prior = bambi_prior(*priors)
+    return get_distribution_from_prior(prior)(name, **prior.args, **shape)
 
 
 def _correlation_cholesky(plan: BlockPlan, p: int, eta: float) -> Any:

@@ -15,7 +15,7 @@ from bayesmlm.draws import BlockSchema, Variable
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
 from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term
-from bayesmlm.priors import Distribution, Priors
+from bayesmlm.priors import Distribution, Joint, Priors
 from bayesmlm.syntax import Call, Name, names_in
 
 CENTRED = "centred"
@@ -178,6 +178,8 @@ def _piece(
 
 
 def _family(prior: Any) -> Any:
+    if isinstance(prior, Joint):
+        return prior
     return prior.name if isinstance(prior, Distribution) else id(prior)
 
 

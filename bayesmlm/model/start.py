@@ -75,7 +75,8 @@ def _block_values(
 
 def _sd_values(plan: BlockPlan, sd: np.ndarray, prior: Decov | Lkj, sigma: float) -> dict[str, np.ndarray]:
     if isinstance(prior, Lkj):
-        return {plan.variable("scale"): sd}
+        each = {plan.variable(f"scale{j}"): np.array(value) for j, value in enumerate(sd)}
+        return {plan.variable("scale"): sd, **each}  # the graph has one or the other
     tau = np.sqrt(np.mean(sd**2)) / (prior.scale * sigma)
     values = {plan.variable("tau"): np.array(tau)}
     if len(sd) > 1:

@@ -8,6 +8,7 @@ from bayesmlm.plots.ellipses import plot_ellipses
 from bayesmlm.plots.intervals import plot_coefficients
 from bayesmlm.plots.panels import plot_pooling_panels
 from bayesmlm.plots.predictions import plot_effects, plot_groups
+from bayesmlm.plots.prior_posterior import plot_prior_posterior
 from bayesmlm.plots.profiles import plot_profile
 from bayesmlm.plots.ranks import plot_ranks
 from bayesmlm.plots.replications import plot_ppc, plot_ppc_groups
@@ -25,6 +26,7 @@ __all__ = [
     "plot_pooling_panels",
     "plot_ppc",
     "plot_ppc_groups",
+    "plot_prior_posterior",
     "plot_profile",
     "plot_ranks",
     "plot_shrinkage",

@@ -6,7 +6,8 @@ The layout of Bayesian fits is rstanarm's, that of reference fits lme4's, so tha
 from bayesmlm.report.accuracy import accuracy_report, loo_comparison_report
 from bayesmlm.report.comparison import comparison_report
 from bayesmlm.report.grid import Grid, PrintedVarCorr, Report, printed_varcorr
-from bayesmlm.report.posterior import diagnostics_report, fit_report, prior_report, prior_text, summary_report
+from bayesmlm.report.posterior import diagnostics_report, fit_report, summary_report
+from bayesmlm.report.prior import prior_report, prior_text
 from bayesmlm.report.reference import linear_report, reference_report, reference_summary_report
 
 __all__ = [

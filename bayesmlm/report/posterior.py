@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayesmlm.covariance import VarCorr
 from bayesmlm.design import Design
-from bayesmlm.priors import Adjusted, Decov, Distribution, Implied, Lkj, Priors
 from bayesmlm.report.grid import RULE, Grid, Report, by_size, dropped_sentence, random_effects_grid
 from bayesmlm.report.rformat import format_fixed, format_numbers
 
@@ -22,6 +19,7 @@ def fit_report(
     varcorr: VarCorr,
     notes: Sequence[str],
     digits: int,
+    prior_only: bool = False,
 ) -> Report:
     """What ``print(fit)`` shows: rstanarm's layout.
 
@@ -37,15 +35,20 @@ def fit_report(
         Sentences on convergence.
     digits
         Decimals.
+    prior_only
+        Whether the draws are from the prior.
     """
     levels = " ".join(f"{g} {n}," for g, n in by_size(design)).rstrip(",")
-    parts: list[str | Grid] = ["bayesmlm.fit", *_header(design), RULE]
+    parts: list[str | Grid] = ["bayesmlm.fit", *_header(design)]
+    parts += [" sample:       prior only: no data used", RULE] if prior_only else [RULE]
     parts += [_point_grid(coefficients, digits)] if len(coefficients) else ["No fixed effects"]
     if len(auxiliary):
         parts += ["", "Auxiliary parameter(s):", _point_grid(auxiliary, digits)]
     parts += ["", "Error terms:", random_effects_grid(varcorr, ("Std.Dev.",), 5, digits)]
     parts += [f"Num. levels: {levels} ", "", RULE, *(f"! {note}" for note in notes)]
-    parts += ["* Error terms are posterior medians of each standard deviation and correlation"]
+    parts += [
+        f"* Error terms are {'prior' if prior_only else 'posterior'} medians of each standard deviation and correlation"
+    ]
     parts += ["* More: fit.summary(), fit.compare() beside the ML/REML fit, fit.prior_summary()"]
     return Report(tuple(parts), pd.concat([coefficients, auxiliary]))
 
@@ -158,77 +161,3 @@ def _mcmc_grid(frame: pd.DataFrame, digits: int) -> Grid:
         format_fixed(frame["n_eff"], 0),
     ]
     return Grid(("mcse", "Rhat", "n_eff"), tuple(zip(*cells, strict=True)), tuple(map(str, frame.index)))
-
-
-# -- priors ------------------------------------------------------------------------------------------
-
-
-def prior_text(prior: Any, digits: int = 2) -> str:
-    """Write a prior as rstanarm does, ``normal(location = 73, scale = 41)``."""
-    match prior:
-        case Distribution():
-            inner = [f"{k} = {_two(v, digits)}" for k, v in prior.parameters]
-            return f"{prior.name}({', '.join(inner)})"
-        case Decov():
-            values = (prior.regularization, prior.concentration, prior.shape, prior.scale)
-            inner = [
-                f"{k} = {_two(v, digits)}"
-                for k, v in zip(("reg.", "conc.", "shape", "scale"), values, strict=True)
-            ]
-            return f"decov({', '.join(inner)})"
-        case Lkj():
-            used = list(dict.fromkeys(prior_text(d, digits) for d in prior.adjusted))
-            sds = used[0] if len(used) == 1 else f"[{', '.join(used)}]"
-            return f"lkj(reg. = {_two(prior.regularization, digits)}, sd ~ {sds})"
-    return str(prior)
-
-
-def _two(value: float, digits: int) -> str:
-    return format_numbers([float(f"{value:.{digits}g}")], digits)[0]
-
-
-def prior_report(design: Design, priors: Priors, implications: Sequence[Implied], digits: int) -> Report:
-    """What ``fit.prior_summary()`` shows: rstanarm's blocks, then what each covariance prior implies."""
-    parts: list[str | Grid] = ["Priors", RULE]
-    if priors.intercept is not None:
-        parts += ["Intercept (after predictors centered)", *_prior_pair([priors.intercept], digits), ""]
-    if priors.coefficients:
-        names = ", ".join(priors.coefficients)
-        parts += [f"Coefficients ({names})", *_prior_pair(list(priors.coefficients.values()), digits), ""]
-    parts += ["Auxiliary (sigma)", *_prior_pair([priors.sigma], digits), "", "Covariance"]
-    parts += [f" {label} ~ {prior_text(p, digits)}" for label, p in priors.covariance.items()]
-    parts += [RULE, f"What these priors imply, in units of {design.response}:"]
-    for item in implications:
-        parts += _implied_lines(item, digits)
-    return Report(tuple(parts), _prior_frame(priors))
-
-
-def _prior_pair(priors: Sequence[Adjusted], digits: int) -> list[str]:
-    specified = list(dict.fromkeys(prior_text(p.specified, digits) for p in priors))
-    used = [prior_text(p.used, digits) for p in priors]
-    shown = used[0] if len(set(used)) == 1 else f"[{', '.join(used)}]"
-    first = specified[0] if len(specified) == 1 else f"[{', '.join(specified)}]"
-    if first == shown:
-        return [f" ~ {shown}"]
-    return ["  Specified prior:", f"    ~ {first}", "  Adjusted prior:", f"    ~ {shown}"]
-
-
-def _implied_lines(item: Implied, digits: int) -> list[str]:
-    lines = []
-    for column, (low, high) in zip(item.columns, item.sd_range, strict=True):
-        low_text, high_text = (_two(v, digits) for v in (low, high))
-        lines.append(f" {item.label}: sd of {column} between {low_text} and {high_text} (90%)")
-    if not np.isnan(item.icc_median):
-        above = f"P(> 0.5) = {item.icc_above_half:.2f}"
-        lines.append(f" {item.label}: share of variance (ICC) has median {item.icc_median:.2f}, {above}")
-    if not np.isnan(item.extreme_correlation):
-        lines.append(f" {item.label}: P(|correlation| > 0.9) = {item.extreme_correlation:.2f}")
-    return lines
-
-
-def _prior_frame(priors: Priors) -> pd.DataFrame:
-    rows = [] if priors.intercept is None else [("(Intercept)", priors.intercept)]
-    rows += [*priors.coefficients.items(), ("sigma", priors.sigma)]
-    data = [(name, prior_text(p.specified, 12), prior_text(p.used, 12)) for name, p in rows]
-    data += [(label, prior_text(p, 12), prior_text(p, 12)) for label, p in priors.covariance.items()]
-    return pd.DataFrame(data, columns=["parameter", "specified", "adjusted"])

@@ -16,7 +16,7 @@ from bayesmlm.report import citations
 from bayesmlm.report.comparison import verdict_note
 from bayesmlm.report.model_cells import number_text, row_decimals, row_label
 from bayesmlm.report.model_words import data_paragraph, effect_names, model_paragraph
-from bayesmlm.report.posterior import prior_text
+from bayesmlm.report.prior import prior_text
 from bayesmlm.report.prose import Paragraph, Prose, listed
 from bayesmlm.sampling.settings import Settings
 

@@ -29,7 +29,7 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> tuple[xr.Da
     """
     if settings.progress:
         print("compiling the model ...", end=" ", flush=True, file=sys.stderr)
-    compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names, **_start(built))
+    compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names, **start_points(built))
     if settings.progress:
         print("sampling", flush=True, file=sys.stderr)
     start = time.perf_counter()
@@ -50,10 +50,10 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> tuple[xr.Da
             f"the sampler stopped: {problem}. Check the data for extreme values, or rescale the predictors"
         ) from problem
     seconds = time.perf_counter() - start
-    return _as_given(_finished(trace, settings), built.schema, design), seconds
+    return as_given(_finished(trace, settings), built.schema, design), seconds
 
 
-def _start(built: BambiModel) -> dict[str, Any]:
+def start_points(built: BambiModel) -> dict[str, Any]:
     """Initial points for nutpie: what the model proposes, jittered where few parameters decide much.
 
     Chains must start apart for Rhat to mean anything, but a jitter of one in every group effect would put
@@ -63,8 +63,14 @@ def _start(built: BambiModel) -> dict[str, Any]:
     points = {by_name[name]: value for name, value in built.start.items() if name in by_name}
     if not points:
         return {}
-    scales = ("||tau", "||share", "||partial", "||scale")
-    return {"initial_points": points, "jitter_rvs": {rv for n, rv in by_name.items() if n.endswith(scales)}}
+    # The slopes of a joint prior start off 0, where the gradient in their scales is 0, which nutpie refuses.
+    scales = ("tau", "share", "partial", "scale")
+    jittered = {
+        rv
+        for name, rv in by_name.items()
+        if name.startswith("fixed||") or ("||" in name and name.rpartition("||")[2].startswith(scales))
+    }
+    return {"initial_points": points, "jitter_rvs": jittered}
 
 
 def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:
@@ -80,7 +86,7 @@ def _finished(trace: xr.DataTree, settings: Settings) -> xr.DataTree:
     return xr.DataTree.from_dict({k: v.assign_coords(chain=np.arange(len(keep))) for k, v in cut.items()})
 
 
-def _as_given(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree:
+def as_given(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree:
     """Arrange draws as `bambi.Model.fit` returns them.
 
     The intercept is moved from centred predictors to the predictors as given, group dims come last, and

@@ -33,6 +33,8 @@ class Settings:
         "auto", "kernel" or "pymc"; see `bayesmlm.fit`.
     keep_ranef : bool, str, sequence of str, or mapping
         Group effects to keep; see `bayesmlm.fit`.
+    prior_only : bool
+        Whether to draw from the prior instead of the posterior.
     """
 
     chains: int = 4
@@ -44,6 +46,7 @@ class Settings:
     progress: bool = True
     sampler: str = "auto"
     keep_ranef: Any = True
+    prior_only: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("draws", 4), ("tune", 1), ("seed", 0), ("cores", 1)):
@@ -56,6 +59,8 @@ class Settings:
                 or not least <= value < 2**63
             ):
                 raise SamplingError(f"{name} = {value!r}: give a whole number of at least {least}")
+        if not isinstance(self.prior_only, bool | np.bool_):
+            raise SamplingError(f"prior_only = {self.prior_only!r}: give True or False")
         accept = self.target_accept
         if accept is not None and (not isinstance(accept, float) or not 0 < accept < 1):
             raise SamplingError(f"target_accept = {accept!r}: give a number between 0 and 1")

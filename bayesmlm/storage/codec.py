@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmlm import blocks, covariance, design, priors, source, transforms
+from bayesmlm import blocks, covariance, design, source, transforms
 from bayesmlm.errors import FileError
 from bayesmlm.formula import Bar, Formula, parse_formula
+from bayesmlm.priors import build, families, joint
 from bayesmlm.reference import estimate
 from bayesmlm.sampling import settings
 from bayesmlm.storage.archive import Named
@@ -24,7 +25,7 @@ from bayesmlm.storage.columns import decode_column, encode_column
 
 CLASSES = {
     name: value
-    for module in (blocks, covariance, design, estimate, priors, settings, source, transforms)
+    for module in (blocks, build, covariance, design, estimate, families, joint, settings, source, transforms)
     for name, value in vars(module).items()
     if is_dataclass(value) and isinstance(value, type) and value.__module__ == module.__name__
 }

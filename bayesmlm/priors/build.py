@@ -1,0 +1,179 @@
+"""rstanarm's defaults, the caller's choices, and autoscaling: the priors of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from bayesmlm.design import Block, Design
+from bayesmlm.errors import PriorError
+from bayesmlm.priors.families import (
+    POSITIVE,
+    Decov,
+    Distribution,
+    Lkj,
+    decov,
+    exponential,
+    is_custom,
+    normal,
+)
+from bayesmlm.priors.joint import Joint
+from bayesmlm.priors.overrides import block_prior, read_overrides
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """A prior as specified and as used after autoscaling."""
+
+    specified: Any
+    used: Any
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The priors of one model, adjusted to its data.
+
+    Attributes
+    ----------
+    intercept : Adjusted or None
+        Of the intercept after centring the predictors.
+    coefficients : mapping of str to Adjusted
+        By R's name, without the intercept. Slopes with a joint prior share it.
+    sigma : Adjusted
+    covariance : mapping of str to Decov or Lkj
+        By block label.
+    given : mapping of str to object
+        The caller's choices as given, for another model of the same kind.
+    """
+
+    intercept: Adjusted | None
+    coefficients: Mapping[str, Adjusted]
+    sigma: Adjusted
+    covariance: Mapping[str, Decov | Lkj]
+    given: Mapping[Any, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> Joint | None:
+        """The joint prior of slopes, if there is one."""
+        return next((p.used for p in self.coefficients.values() if isinstance(p.used, Joint)), None)
+
+    @property
+    def custom(self) -> str:
+        """Name a parameter whose prior is a ``bambi.Prior``, which only Bambi and PyMC can read; "" if none is."""
+        single = {**self.coefficients, "sigma": self.sigma}
+        if self.intercept is not None:
+            single["(Intercept)"] = self.intercept
+        names = [name for name, prior in single.items() if is_custom(prior.used)]
+        for label, prior in self.covariance.items():
+            if isinstance(prior, Lkj) and any(map(is_custom, prior.adjusted)):
+                names.append(f"sd ({label})")
+        return names[0] if names else ""
+
+
+def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> Priors:
+    """Combine the defaults with the user's choices and scale them to the data.
+
+    Parameters
+    ----------
+    design
+        The design.
+    overrides
+        By R's coefficient name, or the term as the formula spells it (a factor's name stands for all its
+        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a block's label or its
+        grouping factor, or ``"covariance"`` (all blocks). Of a block or grouping factor also parts: a prior of
+        standard deviations stands for all of them, and a dict has ``"sd"``, ``"sd__<column>"`` and ``"cor"``, as
+        in ``{"school": {"sd": half_normal(5), "sd__female": exponential(1), "cor": lkj(2)}}``. One part alone may
+        be written ``("school", "sd__female")`` or ``"sd__female (school)"``. The more special name wins. Where a
+        column is both a predictor and a grouping factor, the kind of prior tells which is meant.
+
+    Raises
+    ------
+    PriorError
+        For a name that is not in the model, or a prior that does not fit its parameter.
+    """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise PriorError(f"priors = {overrides!r}: give a dict, such as {{'sigma': bm.exponential(1)}}")
+    chosen = read_overrides(overrides or {}, design, terms_of(design))
+    sd_y = float(np.std(design.y, ddof=1))
+    intercept = None
+    if "(Intercept)" in design.coefficients:
+        default = normal(float(design.y.mean()), 2.5, autoscale=True)
+        given = _first(chosen.single, "(Intercept)", "Intercept", default=default)
+        intercept = _adjust(given, sd_y, "(Intercept)", real=True)
+    given = chosen.single.get("sigma", exponential(1.0, autoscale=True))
+    sigma = _adjust(given, sd_y, "sigma", real=False)
+    covariance = {b.label: _scaled(block_prior(b, chosen, decov()), b, sd_y) for b in design.blocks}
+    slopes = _slopes(design, chosen.single, sd_y)
+    return Priors(intercept, slopes, sigma, covariance, dict(overrides or {}))
+
+
+def terms_of(design: Design) -> list[str]:
+    """The term that each coefficient belongs to, as the formula spells it."""
+    if not design.assign:
+        return list(design.coefficients)
+    return ["(Intercept)" if i < 0 else str(design.formula.fixed.terms[i]) for i in design.assign]
+
+
+def _first(chosen: Mapping[str, Any], *names: str, default: Any) -> Any:
+    return next((chosen[name] for name in names if name in chosen), default)
+
+
+def column_sd(X: np.ndarray) -> np.ndarray:
+    """n-1 standard deviation of each column; 1 for a constant one, as rstanarm."""
+    sd = X.std(axis=0, ddof=1)
+    return np.where(np.ptp(X, axis=0) == 0, 1.0, sd)
+
+
+def _slopes(design: Design, chosen: Mapping[str, Any], sd_y: float) -> dict[str, Adjusted]:
+    """Prior of every coefficient but the intercept; a joint one is for all that have none of their own."""
+    given, spreads = {}, column_sd(design.X)
+    for name, term in zip(design.coefficients, terms_of(design), strict=True):
+        if name != "(Intercept)":
+            default = normal(0.0, 2.5, autoscale=True)
+            given[name] = _first(chosen, name, term, "fixed", default=default)
+            if isinstance(given[name], Joint) and (name in chosen or term in chosen):
+                raise PriorError(
+                    f"the prior of {name!r} is {given[name].name}, one of all slopes together: give it as 'fixed'"
+                )
+    at = [j for j, name in enumerate(design.coefficients) if isinstance(given.get(name), Joint)]
+    names = tuple(design.coefficients[j] for j in at)
+    together = chosen["fixed"].adjusted(names, spreads[at], sd_y) if at else None
+    return {
+        name: Adjusted(given[name], together)
+        if name in names
+        else _adjust(given[name], sd_y / spread, name, real=True)
+        for name, spread in zip(design.coefficients, spreads, strict=True)
+        if name in given
+    }
+
+
+def _adjust(prior: Any, factor: float, name: str, real: bool) -> Adjusted:
+    if isinstance(prior, Joint):
+        raise PriorError(
+            f"the prior of {name!r} is {prior.name}, one of all slopes together: give it as 'fixed'"
+        )
+    if not isinstance(prior, Distribution):
+        if isinstance(prior, Decov | Lkj) or not hasattr(prior, "args"):
+            raise PriorError(f"the prior of {name!r} is {prior!r}: give one such as bm.normal(0, 1)")
+        return Adjusted(prior, prior)  # a bambi.Prior is used as it stands
+    if real == (prior.name in POSITIVE):
+        kind = (
+            "any real number: bm.normal, bm.student_t" if real else "positive: bm.exponential, bm.half_normal"
+        )
+        raise PriorError(f"the prior of {name!r} is {prior.name}, but {name} is {kind}, ...")
+    return Adjusted(prior, prior.scaled(factor) if prior.autoscale else prior)
+
+
+def _scaled(prior: Decov | Lkj, block: Block, sd_y: float) -> Decov | Lkj:
+    """Give every standard deviation of an Lkj its prior, scaled to its column where asked for."""
+    if isinstance(prior, Decov):
+        return prior
+    own, adjusted = dict(prior.own), []
+    for column, factor in zip(block.columns, sd_y / column_sd(block.Z), strict=True):
+        chosen = own.get(column, prior.sd)
+        scale = isinstance(chosen, Distribution) and chosen.autoscale
+        adjusted.append(chosen.scaled(float(factor)) if scale else chosen)
+    return replace(prior, adjusted=tuple(adjusted))

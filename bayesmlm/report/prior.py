@@ -1,0 +1,158 @@
+"""Reports of priors, laid out as rstanarm's, with what the priors imply below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmlm.design import Design
+from bayesmlm.priors import (
+    R2D2,
+    Adjusted,
+    Decov,
+    Distribution,
+    Implications,
+    Implied,
+    ImpliedSlope,
+    Joint,
+    Lkj,
+    Priors,
+)
+from bayesmlm.report.grid import RULE, Grid, Report
+
+
+def prior_text(prior: Any, digits: int = 2) -> str:
+    """Write a prior as rstanarm does, ``normal(location = 73, scale = 41)``."""
+    match prior:
+        case Distribution() | Joint():
+            inner = [f"{k} = {_two(v, digits)}" for k, v in prior.parameters]
+            return f"{prior.name}({', '.join(inner)})"
+        case Decov():
+            values = (prior.regularization, prior.concentration, prior.shape, prior.scale)
+            inner = [
+                f"{k} = {_two(v, digits)}"
+                for k, v in zip(("reg.", "conc.", "shape", "scale"), values, strict=True)
+            ]
+            return f"decov({', '.join(inner)})"
+        case Lkj():
+            return f"lkj(reg. = {_two(prior.regularization, digits)}, sd ~ {prior_texts(prior.adjusted, digits)})"
+    return str(prior)
+
+
+def prior_texts(priors: Sequence[Any], digits: int = 2) -> str:
+    """Write several priors: once if they are the same, ``normal(scale = [26,41])`` if of one family."""
+    texts = [prior_text(p, digits) for p in priors]
+    if len(set(texts)) == 1:
+        return texts[0]
+    if not all(isinstance(p, Distribution) and p.name == priors[0].name for p in priors):
+        return f"[{', '.join(texts)}]"
+    inner = []
+    for key, _ in priors[0].parameters:
+        inner.append(f"{key} = [{','.join(_two(p[key], digits) for p in priors)}]")
+    return f"{priors[0].name}({', '.join(inner)})"
+
+
+def _two(value: float, digits: int) -> str:
+    """R's ``format(value, digits)``: so many significant digits, but never fewer than the integer part has."""
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    return f"{round(float(value), decimals):.15g}"
+
+
+def prior_report(design: Design, priors: Priors, implications: Implications, digits: int) -> Report:
+    """What ``fit.prior_summary()`` shows: rstanarm's blocks, then what the priors imply."""
+    parts: list[str | Grid] = ["Priors", RULE]
+    if priors.intercept is not None:
+        parts += ["Intercept (after predictors centered)", *_prior_pair([priors.intercept], digits), ""]
+    if priors.coefficients:
+        names = ", ".join(priors.coefficients)
+        parts += [f"Coefficients ({names})", *_prior_pair(list(priors.coefficients.values()), digits), ""]
+    parts += ["Auxiliary (sigma)", *_prior_pair([priors.sigma], digits), "", "Covariance"]
+    parts += [f" {label} ~ {prior_text(p, digits)}" for label, p in priors.covariance.items()]
+    parts += [RULE, *_implied_report(design, priors, implications, digits)]
+    return Report(tuple(parts), _prior_frame(priors, implications))
+
+
+def _prior_pair(priors: Sequence[Adjusted], digits: int) -> list[str]:
+    first = prior_texts(list({prior_text(p.specified): p.specified for p in priors}.values()), digits)
+    shown = prior_texts([p.used for p in priors], digits)
+    if first == shown:
+        return [f" ~ {shown}"]
+    return ["  Specified prior:", f"    ~ {first}", "  Adjusted prior:", f"    ~ {shown}"]
+
+
+# -- in plain units ------------------------------------------------------------------------------------
+
+
+def _implied_report(design: Design, priors: Priors, facts: Implications, digits: int) -> list[str | Grid]:
+    """Say what the priors imply: a range for everything, and the shares of variance."""
+    rows = [] if facts.mean is None else [("mean response at average predictors", facts.mean)]
+    rows += [("sigma", facts.sigma)]
+    rows += [
+        (f"{item.label}: sd of {column}", tuple(bounds))
+        for item in facts.blocks
+        for column, bounds in zip(item.columns, item.sd_range, strict=True)
+    ]
+    parts: list[str | Grid] = [f"What these priors imply, in units of {design.response} (90% ranges):"]
+    parts += [_between(words, bounds, digits) for words, bounds in rows]
+    parts += [_slope_line(slope, digits) for slope in facts.slopes]
+    if isinstance(priors.joint, R2D2):
+        parts += [_r2_line(priors.joint)]
+    for item in facts.blocks:
+        parts += _share_lines(item)
+    return parts
+
+
+def _between(words: str, bounds: Sequence[float], digits: int) -> str:
+    if np.isnan(bounds).any():
+        return f" {words}: as your bambi.Prior has it"
+    low, high = (_two(v, digits) for v in bounds)
+    return f" {words} between {low} and {high}"
+
+
+def _slope_line(slope: ImpliedSlope, digits: int) -> str:
+    line = _between(f"slope of {slope.name}", slope.per_unit, digits)
+    if np.isnan(slope.per_sd).any() or slope.per_sd == slope.per_unit:
+        return line
+    low, high = (_two(v, digits) for v in slope.per_sd)
+    return f"{line}; per sd of {slope.name} {low} to {high}"
+
+
+def _r2_line(prior: R2D2) -> str:
+    from scipy.stats import beta
+
+    low, high = beta(*prior.shapes).ppf([0.05, 0.95])
+    return f" R2 of the slopes together, beside sigma, between {low:.2f} and {high:.2f}"
+
+
+def _share_lines(item: Implied) -> list[str]:
+    lines = []
+    if not np.isnan(item.icc_median):
+        above = f"P(> 0.5) = {item.icc_above_half:.2f}"
+        lines.append(f" {item.label}: share of variance (ICC) has median {item.icc_median:.2f}, {above}")
+    if not np.isnan(item.extreme_correlation):
+        lines.append(f" {item.label}: P(|correlation| > 0.9) = {item.extreme_correlation:.2f}")
+    return lines
+
+
+def _prior_frame(priors: Priors, facts: Implications) -> pd.DataFrame:
+    """One row per prior: as specified and as adjusted, and the 90% range it implies (of the one sd of a block)."""
+    nothing = (float("nan"), float("nan"))
+    rows = [] if priors.intercept is None else [("(Intercept)", priors.intercept, facts.mean or nothing)]
+    slopes = {slope.name: slope.per_unit for slope in facts.slopes}
+    rows += [(name, prior, slopes[name]) for name, prior in priors.coefficients.items()]
+    rows += [("sigma", priors.sigma, facts.sigma)]
+    data = [(n, prior_text(p.specified, 12), prior_text(p.used, 12), *r) for n, p, r in rows]
+    for label, p in priors.covariance.items():
+        data.append((label, prior_text(p, 12), prior_text(p, 12), *nothing))
+    for item in facts.blocks:
+        prior = priors.covariance[item.label]
+        for column, bounds in zip(item.columns, item.sd_range, strict=True):
+            j = item.columns.index(column)
+            text = prior_text(prior.adjusted[j], 12) if isinstance(prior, Lkj) else ""
+            data.append((f"sd__{column} ({item.label})", text, text, *bounds))
+    return pd.DataFrame(data, columns=["parameter", "specified", "adjusted", "low", "high"])
