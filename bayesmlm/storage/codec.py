@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -79,7 +79,7 @@ class Encoder:
             case Formula():
                 return {"is": "formula", "value": _formula_text(value)}
             case Bar():
-                return {"is": "bar", "value": str(value)}
+                return {"is": "bar", "value": str(value), "place": [value.start, value.end]}
         if type(value).__name__ in CLASSES and is_dataclass(value):
             inside = {
                 f.name: self.encode(getattr(value, f.name), f"{path}.{f.name}")
@@ -194,7 +194,8 @@ def decode(value: Any, arrays: Mapping[str, Named]) -> Any:
         case "formula":
             return parse_formula(str(inside))
         case "bar":
-            return parse_formula(f"~ {inside}").bars[0]
+            start, end = value["place"]
+            return replace(parse_formula(f"~ {inside}").bars[0], start=start, end=end)
         case "object":
             return CLASSES[value["class"]](**{k: decode(v, arrays) for k, v in (inside or {}).items()})
         case "bambi.Prior":
