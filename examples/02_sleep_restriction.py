@@ -65,7 +65,7 @@ fit.compare(ref)
 # interval for the correlation covers most of what a correlation can be.
 
 profile = ref.confint(level=0.90)
-posterior = fit.tidy(["ran_pars", "fixed"], conf_level=0.90)[["term", "conf_low", "conf_high"]]
+posterior = fit.tidy(conf_level=0.90)[["term", "conf_low", "conf_high"]]
 print(profile.round(2), posterior.round(2), sep="\n\n")
 
 # %%
@@ -120,7 +120,9 @@ bm.loo_compare({name: model.loo(k_threshold=0.7) for name, model in models.items
 # all ten rows of a person together, with the person's own intercept and slope integrated out. Most
 # of the advantage of varying slopes remains: they say how the lines of other people may run.
 
-by_person = {name: model.loo("Subject", k_threshold=0.7) for name, model in models.items()}
+by_person = {
+    name: model.loo("Subject", k_threshold=0.7) for name, model in models.items()
+}
 bm.loo_compare(by_person)
 
 # %%
@@ -138,7 +140,9 @@ people.sort_values().head(4).round(1)
 # days, so all shrink alike, and little: the 10 points of a person say much more on the slope than
 # the other 17 people do.
 
-panels = fit.plot_pooling_panels(levels=["308", "309", "310", "330", "331", "332", "335", "372"])
+panels = fit.plot_pooling_panels(
+    levels=["308", "309", "310", "330", "331", "332", "335", "372"]
+)
 
 # %%
 # Intercepts and slopes together: the effects of the 18 people, and the contours of the normal
@@ -162,7 +166,11 @@ ax = fit.plot_effects("Days", groups="new", points=True)
 # measurement.
 
 somebody = pd.DataFrame({"Days": [0, 9], "Subject": ["new", "new"]})
-print(fit.predict(somebody, interval=0.9).round(0), fit.predictive_interval(somebody).round(0), sep="\n\n")
+print(
+    fit.predict(somebody, interval=0.9).round(0),
+    fit.predictive_interval(somebody).round(0),
+    sep="\n\n",
+)
 
 # %%
 # What the model does not know

@@ -56,7 +56,14 @@ dummies
 INTERCEPTS = "math ~ homework + (1 | schnum)"
 SLOPES = "math ~ homework + (homework | schnum)"
 intercepts, slopes = bm.fit(INTERCEPTS, imm, seed=1), bm.fit(SLOPES, imm, seed=1)
-bm.table({"pooled": ols, "dummies": dummies, "lmer": intercepts.reference(), "Bayes": intercepts})
+bm.table(
+    {
+        "pooled": ols,
+        "dummies": dummies,
+        "lmer": intercepts.reference(),
+        "Bayes": intercepts,
+    }
+)
 
 # %%
 # Let slopes differ
@@ -121,7 +128,9 @@ panels = slopes.plot_variance()
 # that strong ones are rare, and a half-normal prior keeps the slopes' spread to a few points per
 # unit of homework.
 
-informed = bm.fit(SLOPES, imm, priors={"schnum": bm.lkj(4, sd=bm.half_normal(5))}, seed=1)
+informed = bm.fit(
+    SLOPES, imm, priors={"schnum": bm.lkj(4, sd=bm.half_normal(5))}, seed=1
+)
 bm.table({"default": slopes, "LKJ(4)": informed})
 
 # %%
@@ -149,7 +158,9 @@ background.compare()
 # Which model predicts best? Random slopes, clearly. Background may help on top, by a difference of
 # which the standard error is more than half.
 
-bm.loo_compare({"intercepts": intercepts, "slopes": slopes, "slopes and background": background})
+bm.loo_compare(
+    {"intercepts": intercepts, "slopes": slopes, "slopes and background": background}
+)
 
 # %%
 # And a caution that no model can give: the ten schools were picked by hand because their slopes

@@ -127,19 +127,22 @@ bm.loo_compare({name: fits[name] for name in ("Mod3", "Mod4", "Mod5")}, group="S
 # public, right Catholic. ``re_formula="~0"`` asks for the school in the middle of all schools with
 # these predictors.
 
-levels = hsb.drop_duplicates("SCHOOL")["MEANSES"].quantile([0.25, 0.5, 0.75]).round(2)
+quartiles = hsb.drop_duplicates("SCHOOL")["MEANSES"].quantile([0.25, 0.5, 0.75])
+LINES = {"low": ":", "medium": "--", "high": "-"}
+SECTORS = ["public schools", "Catholic schools"]
+
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-for ax, sector, title in zip(axes, (0, 1), ("public schools", "Catholic schools"), strict=True):
-    for style, (name, status) in zip(
-        (":", "--", "-"), zip(("low", "medium", "high"), levels, strict=True), strict=True
-    ):
+for sector, ax in enumerate(axes):
+    for name, status in zip(LINES, quartiles, strict=True):
         grid = pd.DataFrame({"cses": [-1.5, 1.5], "MEANSES": status, "SECTOR": sector})
         line = fits["Mod4"].predict(grid, re_formula="~0", interval=0.9)
-        ax.plot(grid["cses"], line["estimate"], style, color="#0072B2", label=f"{name} MEANSES ({status:g})")
-        ax.fill_between(
-            grid["cses"], line["conf_low"], line["conf_high"], color="#0072B2", alpha=0.15, linewidth=0
+        label = f"{name} MEANSES ({status:.2f})"
+        ax.plot(
+            grid["cses"], line["estimate"], LINES[name], color="#0072B2", label=label
         )
-    ax.set(title=title, xlabel="cses: status relative to the school")
+        band = {"color": "#0072B2", "alpha": 0.15, "linewidth": 0}
+        ax.fill_between(grid["cses"], line["conf_low"], line["conf_high"], **band)
+    ax.set(title=SECTORS[sector], xlabel="cses: status relative to the school")
 axes[0].set_ylabel("expected MATHACH")
 _ = axes[0].legend(frameon=False)
 
@@ -169,8 +172,8 @@ adjusted
 
 # %%
 # The two rankings agree loosely, and each rank is uncertain by itself: the last picture shows the
-# second ranking with the interval of every place. Few schools are known to be in the upper or the
-# lower half.
+# second ranking with the interval of every place. For about two schools in three it is open whether
+# they belong to the upper or the lower half.
 
 ranks = raw.frame[["level", "rank"]].merge(
     adjusted.frame[["level", "rank"]], on="level", suffixes=("_raw", "_adjusted")

@@ -48,7 +48,9 @@ null.compare()
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for ax in axes:
-    ax.plot(schools["PTFSM6CLA1A"], schools["ATT8SCR"], ".", markersize=2, color="#0072B2")
+    ax.plot(
+        schools["PTFSM6CLA1A"], schools["ATT8SCR"], ".", markersize=2, color="#0072B2"
+    )
     ax.set(xlabel="disadvantaged pupils (percent)")
 axes[1].set(xscale="log", yscale="log")
 axes[1].set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
@@ -60,7 +62,9 @@ _ = axes[0].set_ylabel("Attainment 8")
 # Coefficients of logarithms are small numbers. ``printed(digits=3)`` is R's ``print(fit, digits =
 # 3)``.
 
-intercepts = bm.fit("log(ATT8SCR) ~ log(PTFSM6CLA1A) + (1 | OFSTEDRATING)", schools, seed=1)
+intercepts = bm.fit(
+    "log(ATT8SCR) ~ log(PTFSM6CLA1A) + (1 | OFSTEDRATING)", schools, seed=1
+)
 intercepts.printed(digits=3)
 
 # %%
@@ -71,7 +75,11 @@ intercepts.printed(digits=3)
 # papers drop the random slope at this point. The message below the page says what is at the
 # boundary: a correlation of exactly 1.
 
-slopes = bm.fit("log(ATT8SCR) ~ log(PTFSM6CLA1A) + (log(PTFSM6CLA1A) | OFSTEDRATING)", schools, seed=1)
+slopes = bm.fit(
+    "log(ATT8SCR) ~ log(PTFSM6CLA1A) + (log(PTFSM6CLA1A) | OFSTEDRATING)",
+    schools,
+    seed=1,
+)
 slopes.reference()
 
 # %%
@@ -86,7 +94,11 @@ slopes.doctor(refit=False)
 # The lines of the ratings, straight in logarithms. Disadvantage goes with lower attainment in all
 # of them, least so in the outstanding schools.
 
-ax = slopes.plot_groups("PTFSM6CLA1A", own_range=True, highlight=list(schools["OFSTEDRATING"].cat.categories))
+ax = slopes.plot_groups(
+    "PTFSM6CLA1A",
+    own_range=True,
+    highlight=list(schools["OFSTEDRATING"].cat.categories),
+)
 
 # %%
 # Crossed and nested
@@ -156,8 +168,14 @@ ax = full.plot_calibration(label="SCHNAME.x", highlight={"LANAME": "Brighton and
 panels = full.plot_check(label="SCHNAME.x")
 
 # %%
-# Authorities in order. The names are readable if the picture is printed large; the ends are what
-# one looks for.
+# Authorities beside others of their region, with intake, absence and ratings of their schools taken
+# into account. Brighton and Hove is near the top, as its points above the line let guess; the last
+# lines say how many authorities are known to be anywhere but in the middle.
+
+full.league_table("LANAME:gor_name", top=10, bottom=10)
+
+# %%
+# The picture has all of them, too many to be named.
 
 ax = full.plot_caterpillar(group="LANAME:gor_name")
 
@@ -170,20 +188,18 @@ ax = full.plot_caterpillar(group="LANAME:gor_name")
 # uncertain by one percentage point.
 
 change = full.required_change("PERCTOT", percent=5, group="gor_name")
-change[["unit", "current_value", "required_value", "required_percent", "percent_low", "percent_high"]].round(
-    2
-)
+change.filter(regex="unit|current_value|required_value|percent").round(2)
 
 # %%
 # For the schools of Brighton and Hove to have the mean attainment of all schools: six are above it,
 # and would be expected to reach it with more absence. Two of the others would need a quarter less,
-# and two less than a third of what they have, further than any such model should be stretched (the
-# column ``within_range`` would tell whether any school has so little).
+# and two less than a third of what they have, as little as few schools in England (``within_range``
+# says that there are some).
 
 brighton = schools.query("LANAME == 'Brighton and Hove'")
-change = full.required_change("PERCTOT", to="mean", newdata=brighton).drop(columns="unit")
+change = full.required_change("PERCTOT", to="mean", newdata=brighton)
 change.insert(0, "school", brighton["SCHNAME.x"].to_numpy())
-change[["school", "current_value", "required_value", "percent_low", "percent_high", "within_range"]].round(1)
+change.filter(regex="school|current_value|required_value|percent_|within").round(1)
 
 # %%
 # Such tables are easily misread as promises. The model compares schools that differ in absence;

@@ -75,7 +75,11 @@ fits["by FSM"].hypothesis("ks2stand:factor(fsm)1 = 0", rope=(-0.05, 0.05))
 # the quick way to try things out.
 
 cva = fits["CVA"].reference(reml=False)
-by_sex = bm.lmer("ks4stand ~ ks2stand*factor(gender) + factor(fsm) + (1 | schoolID)", pupils, reml=False)
+by_sex = bm.lmer(
+    "ks4stand ~ ks2stand*factor(gender) + factor(fsm) + (1 | schoolID)",
+    pupils,
+    reml=False,
+)
 bm.anova(cva, by_sex)
 
 # %%
@@ -158,11 +162,11 @@ table
 # added. The cloud is wide: a good part of what raw results rank is intake.
 
 raw = fits["Empty"].league_table("schoolID").frame[["level", "rank"]]
-both = raw.merge(table.frame[["level", "rank"]], on="level", suffixes=("_raw", "_added"))
+both = raw.merge(table.frame, on="level", suffixes=("_raw", "_added"))
 fig, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
 ax.plot(both["rank_raw"], both["rank_added"], ".", markersize=3, color="#0072B2")
 ax.set(xlabel="rank by raw results", ylabel="rank by value added (CVA)")
-_ = ax.set_title(f"correlation {both[['rank_raw', 'rank_added']].corr().iloc[0, 1]:.2f}")
+_ = ax.set_title(f"correlation {both['rank_raw'].corr(both['rank_added']):.2f}")
 
 # %%
 # Two schools, one question: what is the probability that the first is better than the second? For
@@ -171,4 +175,5 @@ _ = ax.set_title(f"correlation {both[['rank_raw', 'rank_added']].corr().iloc[0, 
 
 order = table.frame["level"].tolist()
 for i, j in ((0, 1), (0, 20), (0, 100), (200, 300)):
-    print(f"places {i + 1} and {j + 1}: P = {table.probability_above(order[i], order[j]):.2f}")
+    better = table.probability_above(order[i], order[j])
+    print(f"places {i + 1} and {j + 1}: P = {better:.2f}")

@@ -124,7 +124,9 @@ fit.summary("beta", digits=2)
 #
 # Group effects are named as in rstanarm.
 
-fit.as_frame(["Days", "b[Days Subject:308]", "Sigma[Subject:Days,Days]", "sigma"]).head(3).round(2)
+fit.as_frame(["Days", "b[Days Subject:308]", "Sigma[Subject:Days,Days]", "sigma"]).head(
+    3
+).round(2)
 
 # %%
 # One point to know: rstanarm prints the *root of the mean variance* as "Std.Dev.", this package the
@@ -160,7 +162,11 @@ print(ref.varcorr(), fit.varcorr(), fit.varcorr(point="rstanarm"), sep="\n\n")
 #    * - ``isSingular(m)``
 #      - ``ref.is_singular()``, ``ref.status``, ``fit.doctor()``
 
-print(fit.posterior_interval(0.9, pars="beta").round(1), ref.confint(["Days"], 0.9).round(1), sep="\n\n")
+print(
+    fit.posterior_interval(0.9, pars="beta").round(1),
+    ref.confint(["Days"], 0.9).round(1),
+    sep="\n\n",
+)
 
 # %%
 # A table that has no counterpart in R: posterior and REML with a verdict per parameter.
@@ -273,8 +279,8 @@ print(again.posterior_interval(pars="beta").equals(fit.posterior_interval(pars="
 #   group effects are integrated out exactly. Posteriors agree within Monte Carlo error; draws do
 #   not, whatever the seed.
 # - ``fit.fixef()`` is the posterior median, as in rstanarm; ``se()`` is MAD_SD.
-# - Intervals are central 90 percent for a posterior and 95 percent for ``confint``, the defaults of
-#   the two R packages.
+# - ``posterior_interval`` and printed tables are central 90 percent, ``confint`` and ``tidy`` 95
+#   percent: the defaults of the R functions.
 # - Rows are counted from 0, and a data frame's own index is kept.
 # - lme4's optimizers and their warnings have no counterpart. ``ref.status`` says in words how the
 #   search ended.

@@ -71,7 +71,11 @@ informed_marks = bm.prior_predictive(FORMULA, gcse, priors=KNOWN, draws=200, see
 print(f"{100 * ((informed_marks < 0) | (informed_marks > 100)).mean().item():.0f}%")
 
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-for values, label, color in ((marks, "default priors", "#D55E00"), (informed_marks, "your own", "#0072B2")):
+simulated = {
+    "default priors": (marks, "#D55E00"),
+    "your own": (informed_marks, "#0072B2"),
+}
+for label, (values, color) in simulated.items():
     ax.hist(
         values.values.ravel(),
         bins=range(-150, 301, 5),
@@ -97,9 +101,7 @@ bm.table({"default": fit, "your own": informed, "REML": fit.reference()})
 # Where did the data move the prior? ``narrowing`` is 1 if the posterior interval has shrunk to
 # nothing beside the prior's.
 
-informed.prior_posterior()[
-    ["parameter", "prior_low", "prior_high", "posterior_low", "posterior_high", "narrowing"]
-].round(2)
+informed.prior_posterior().filter(regex="parameter|low|high|narrowing").round(2)
 
 # %%
 # As pictures, with the prior as a dashed line.
@@ -117,15 +119,11 @@ panels = informed.plot_prior_posterior()
 
 schools = bm.load_dataset("england_schools").query("ATT8SCR > 0")
 RATINGS = "ATT8SCR ~ 1 + (1 | OFSTEDRATING)"
-ratings = {
-    "default": bm.fit(RATINGS, schools, seed=1),
-    "half-Cauchy(25)": bm.fit(
-        RATINGS, schools, seed=1, priors={"OFSTEDRATING": bm.lkj(1, sd=bm.half_cauchy(25))}
-    ),
-    "half-normal(5)": bm.fit(
-        RATINGS, schools, seed=1, priors={"OFSTEDRATING": bm.lkj(1, sd=bm.half_normal(5))}
-    ),
-}
+firm, generous = bm.half_normal(5), bm.half_cauchy(25)
+ratings = {"default": bm.fit(RATINGS, schools, seed=1)}
+for name, sd in {"half-normal(5)": firm, "half-Cauchy(25)": generous}.items():
+    priors = {"OFSTEDRATING": bm.lkj(1, sd=sd)}
+    ratings[name] = bm.fit(RATINGS, schools, priors=priors, seed=1)
 bm.table(ratings, show="interval", prob=0.9)
 
 # %%
@@ -137,8 +135,9 @@ bm.table(ratings, show="interval", prob=0.9)
 # pull in different directions; if only the prior does, the data say little.
 
 for name in ("default", "half-normal(5)"):
+    found = ratings[name].prior_sensitivity()
     print(name)
-    print(ratings[name].prior_sensitivity()[["parameter", "prior", "likelihood", "diagnosis"]].round(2), "\n")
+    print(found[["parameter", "prior", "likelihood", "diagnosis"]].round(2), "\n")
 
 # %%
 # The average and sigma hardly feel their priors; the spread between ratings does, under both.

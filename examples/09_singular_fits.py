@@ -33,7 +33,8 @@ batches
 
 means = dyestuff.groupby("Batch", observed=True)["Yield"].mean()
 within = dyestuff.groupby("Batch", observed=True)["Yield"].var().mean()
-print(f"variance of the means {means.var():.2f}, expected from samples alone {within / 5:.2f}")
+print(f"variance of the means: {means.var():.2f}")
+print(f"expected from samples alone: {within / 5:.2f}")
 
 # %%
 # Does that prove that batches do not differ? Neither the profile interval nor the posterior say so:

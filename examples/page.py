@@ -23,7 +23,9 @@ import pandas as pd
 
 def cells(source: str) -> Iterator[list[ast.stmt]]:
     """Yield the statements of each cell of a script."""
-    starts = [n for n, line in enumerate(source.splitlines(), 1) if line.startswith("# %%")]
+    starts = [
+        n for n, line in enumerate(source.splitlines(), 1) if line.startswith("# %%")
+    ]
     body = ast.parse(source).body
     for first, last in zip([0, *starts], [*starts, len(source)], strict=True):
         inside = [statement for statement in body if first <= statement.lineno < last]

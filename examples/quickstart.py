@@ -18,7 +18,9 @@ FORMULA = "course ~ 1 + female + (1 + female | school)"
 def main() -> None:
     """Run the tutorial's third model from data to pictures."""
     gcse = bm.load_dataset("gcsemv")
-    print(f"{len(gcse)} pupils in {gcse['school'].nunique()} schools; now sampling ...\n")
+    print(
+        f"{len(gcse)} pupils in {gcse['school'].nunique()} schools; now sampling ...\n"
+    )
 
     fit = bm.fit(FORMULA, gcse, seed=20261)
     print(fit, "\n")

@@ -1,6 +1,7 @@
 """Every page of the gallery runs from its first cell to its last, without a warning of ours."""
 
 import ast
+import dataclasses
 import re
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def test_page_is_one_for_sphinx_gallery(path):
     assert set(re.findall(r"\bbm\.(\w+)", source)) <= set(bm.__all__)
     assert "import bayesmlm as bm" in source
     assert "plt.show" not in source
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_verbs_that_a_page_names_exist(path):
+    """In its text as in its code: ``fit.`` and ``ref.`` are followed by what fits have."""
+    for name, kind in {"fit": bm.Fit, "ref": bm.ReferenceFit}.items():
+        known = {*dir(kind), *(field.name for field in dataclasses.fields(kind))}
+        assert set(re.findall(rf"\b{name}\.(\w+)", path.read_text(encoding="utf-8"))) <= known
 
 
 def test_pages_are_numbered_in_the_order_to_read():
