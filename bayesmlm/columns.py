@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,15 @@ Value = Any  # ndarray (n,) or (n, k) | Factor | a scalar or short vector
 
 
 def as_frame(data: Any) -> pd.DataFrame:
-    """Return any data frame (pandas, polars, arrow, ...) as pandas, without copying a pandas one.
+    """Return any data frame (pandas, polars, arrow, ...) or dict of columns as pandas, without copying a pandas one.
 
     Raises
     ------
     DataError
         If `data` is not a data frame, or has two columns of one name.
     """
+    if isinstance(data, Mapping):
+        data = _columns_frame(data)
     if not isinstance(data, pd.DataFrame):
         import narwhals as nw
 
@@ -44,6 +47,15 @@ def as_frame(data: Any) -> pd.DataFrame:
     if twice:
         raise DataError(f"the data have several columns named {', '.join(map(repr, twice))}: rename them")
     return data
+
+
+def _columns_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a dict of columns as a frame; single values are repeated."""
+    try:
+        single = all(np.ndim(v) == 0 for v in columns.values())
+        return pd.DataFrame(dict(columns), index=[0] if single and columns else None)
+    except ValueError as problem:
+        raise DataError(f"the columns of the data do not fit together: {problem}") from problem
 
 
 def row_labels(frame: pd.DataFrame) -> np.ndarray:

@@ -147,7 +147,7 @@ FRAMES = [
     # what is wrong with the data, the change, words that the message must hold
     ("no rows", lambda d: d.iloc[:0], ["the data have no rows"]),
     ("two columns of a name", lambda d: pd.concat([d, d[["age"]]], axis=1), ["several columns named 'age'", "rename"]),
-    ("a dict", lambda d: d.to_dict("list"), ["data must be a data frame (pandas, polars, ...), not dict"]),
+    ("unequal columns", lambda d: d.to_dict("list") | {"Days": [1.0]}, ["columns of the data do not fit together"]),
     ("a list", lambda d: d.to_dict("records"), ["must be a data frame", "not list"]),
     ("no data", lambda d: None, ["must be a data frame", "not NoneType"]),
     ("an array", lambda d: d[["score", "Days"]].to_numpy(), ["must be a data frame", "not ndarray"]),

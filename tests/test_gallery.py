@@ -5,7 +5,6 @@ import dataclasses
 import re
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import bayesmlm as bm
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PAGES = sorted(EXAMPLES.glob("[0-9]*.py"))
-CPU_SECONDS = 90  # of all threads, compiling included: a limit on work, which another process does not change
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +29,11 @@ def page():
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_page_runs(path, page, tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
-    started = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         page.run(path, tmp_path)
     ours = [str(w.message) for w in caught if issubclass(w.category, bm.BayesMLMWarning)]
     assert not ours
-    assert time.process_time() - started < CPU_SECONDS
     printed = capsys.readouterr().out
     assert len(printed) > 3000
     pictures = list(tmp_path.iterdir())

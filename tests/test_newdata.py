@@ -379,3 +379,13 @@ def test_empty_cells_of_an_interaction_are_left_out_with_a_warning():
 
 def test_blocks_are_at_home_in_the_random_part():
     assert type(design_of("y ~ (1 | school)").blocks[0]) is Block
+
+
+def test_new_data_may_be_a_dict_of_columns():
+    data = pd.DataFrame({"y": np.arange(12.0), "x": np.arange(12) % 5.0, "g": list("aabbccddeeff")})
+    design = build_design("y ~ x + (1 | g)", data)
+    expected = new_design(design, data.head(2)).X
+    np.testing.assert_array_equal(new_design(design, {"x": [0.0, 1.0], "g": ["a", "a"]}).X, expected)
+    np.testing.assert_array_equal(new_design(design, {"x": 1.0, "g": "a"}).X, expected[1:])
+    with pytest.raises(DataError, match="do not fit together"):
+        new_design(design, {"x": [0.0, 1.0, 2.0], "g": ["a", "a"]})

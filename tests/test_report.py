@@ -1,12 +1,13 @@
 """What is printed: numbers as lme4 prints them, layout as rstanarm's."""
 
 import json
+import re
 from decimal import Decimal
 
 import numpy as np
 import pytest
 from reference_models import REFERENCE
-from synthetic import posterior_of
+from synthetic import fit_of, posterior_of
 from test_reference import frame_of
 
 import bayesmlm as bm
@@ -231,3 +232,21 @@ def test_tidy_of_a_linear_model_is_confint_of_r():
     assert tidy["df"].tolist() == [258, 258]
     with pytest.raises(bm.BayesMLMError, match="between 0 and 1"):
         bm.lm("math ~ homework", bm.load_dataset("imm10")).tidy(conf_level=95)
+
+
+def test_a_fit_on_a_small_scale_shows_more_than_zeros():
+    """One decimal, as rstanarm, unless a standard deviation or MAD_SD would be shown as 0."""
+    schools = bm.load_dataset("gcsemv")
+    assert _printed_decimals(str(fit_of("course ~ female + (1 | school)", schools))) == 1
+    small = fit_of("share ~ female + (1 | school)", schools.assign(share=schools["course"] / 1000))
+    page = str(small)
+    rows = [line for line in page.splitlines() if line.startswith(("(Intercept)", "femaleF", "sigma"))]
+    assert len(rows) == 3
+    assert not any(re.search(r"\b0\.0+ *$", row) for row in rows)
+    assert "0.0 " not in str(small.printed()).split("Error terms")[1].split("Corr")[0]
+
+
+def _printed_decimals(page):
+    """Decimals of the intercept's MAD_SD."""
+    row = next(line for line in page.splitlines() if line.startswith("(Intercept)"))
+    return len(row.split()[-1].partition(".")[2])

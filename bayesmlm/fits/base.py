@@ -269,8 +269,8 @@ class Sampled:
             self._references[reml] = reference_fit(self.design, reml)
         return self._references[reml]
 
-    def printed(self, digits: int = 1) -> Report:
-        """What ``print(fit)`` shows, with another number of decimals."""
+    def printed(self, digits: int | None = None) -> Report:
+        """What ``print(fit)`` shows, with a number of decimals; by itself it takes one, or more where 0 would be shown."""
         coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
         varcorr = posterior_varcorr(self.posterior)
         return fit_report(

@@ -11,6 +11,8 @@ from bayesmlm.design import Design
 from bayesmlm.report.grid import RULE, Grid, Report, by_size, dropped_sentence, random_effects_grid
 from bayesmlm.report.rformat import format_fixed, format_numbers
 
+MOST_DECIMALS = 5
+
 
 def fit_report(
     design: Design,
@@ -18,7 +20,7 @@ def fit_report(
     auxiliary: pd.DataFrame,
     varcorr: VarCorr,
     notes: Sequence[str],
-    digits: int,
+    digits: int | None = None,
     prior_only: bool = False,
 ) -> Report:
     """What ``print(fit)`` shows: rstanarm's layout.
@@ -34,10 +36,17 @@ def fit_report(
     notes
         Sentences on convergence.
     digits
-        Decimals.
+        Decimals; if None one, as rstanarm, or as many as show every MAD_SD and standard deviation as more than 0.
     prior_only
         Whether the draws are from the prior.
     """
+    if digits is None:
+        spreads = [
+            *coefficients["MAD_SD"],
+            *auxiliary["MAD_SD"],
+            *(sd for b in varcorr.blocks for sd in b.sd),
+        ]
+        digits = _enough_decimals(spreads)
     levels = " ".join(f"{g} {n}," for g, n in by_size(design)).rstrip(",")
     parts: list[str | Grid] = ["bayesmlm.fit", *_header(design)]
     parts += [" sample:       prior only: no data used", RULE] if prior_only else [RULE]
@@ -51,6 +60,12 @@ def fit_report(
     ]
     parts += ["* More: fit.summary(), fit.compare() beside the ML/REML fit, fit.prior_summary()"]
     return Report(tuple(parts), pd.concat([coefficients, auxiliary]))
+
+
+def _enough_decimals(values: Sequence[float]) -> int:
+    """Fewest decimals, at least one, that show all positive values as more than 0; at most MOST_DECIMALS."""
+    least = min((v for v in values if v > 0), default=1.0)
+    return next((d for d in range(1, MOST_DECIMALS) if round(least, d) > 0), MOST_DECIMALS)
 
 
 def diagnostics_report(

@@ -164,5 +164,6 @@ def linear_report(formula: str, estimate: LinearEstimate, p_values: np.ndarray, 
     parts += [Grid(("Min", "1Q", "Median", "3Q", "Max"), (tuple(texts),)), "", "Coefficients:"]
     parts += [Grid(heads, tuple(rows), estimate.coefficients), *SIGNIF_LEGEND, ""]
     parts += [f"Residual standard error: {sigma} on {estimate.df_resid} degrees of freedom"]
-    parts += [f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} "]
+    if estimate.coefficients != ("(Intercept)",):  # a mean explains nothing, and R leaves the line out
+        parts += [f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} "]
     return Report(tuple(parts))

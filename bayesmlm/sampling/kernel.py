@@ -43,7 +43,7 @@ def sample_marginal(
     start = time.perf_counter()
     with one_thread():
         mode, root = mode_and_root(target, estimate)
-        if settings.progress:
+        if settings.progress and sys.stderr.isatty():
             print("sampling", flush=True, file=sys.stderr)
         walked = walk(target.standardised(mode, root), settings)
         posterior = effects_given(target, walked, settings, kept)
