@@ -270,7 +270,7 @@ class Sampled:
         return self._references[reml]
 
     def printed(self, digits: int | None = None) -> Report:
-        """What ``print(fit)`` shows, with a number of decimals; by itself it takes one, or more where 0 would be shown."""
+        """What ``print(fit)`` shows; decimals are one, or more where 0 would be shown, unless they are given."""
         coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
         varcorr = posterior_varcorr(self.posterior)
         return fit_report(
