@@ -149,16 +149,14 @@ def rank_units(
     k_bottom = k_top if bottom is None else count_of(bottom, n_units, "bottom")
     signed = draws if ascending else -draws
     ranks, p_top, p_bottom = rank_draws(signed, k_top, k_bottom)
-    expected = ranks.mean(axis=0, dtype=float)
+    places = _rank_summary(ranks, prob)
     # Units in order of expected rank, and those that are never told apart in the order given.
-    by_rank = np.argsort(expected, kind="stable")
+    by_rank = np.argsort(places["rank"], kind="stable")
     tiers = np.empty(n_units, dtype=int)
     tiers[by_rank] = optimal_tiers(1 - probability_matrix(_thinned(signed)[:, by_rank]), tier_prob)
     frame = pd.DataFrame({"level": np.array(levels, dtype=object), "n": np.asarray(sizes)})
     frame = pd.concat([frame, _quantity(draws, reference, prob)], axis=1)
-    frame = frame.assign(
-        rank=expected, **_rank_summary(ranks, prob), p_top=p_top, p_bottom=p_bottom, tier=tiers
-    )
+    frame = frame.assign(**places, p_top=p_top, p_bottom=p_bottom, tier=tiers)
     middle = frame["estimate"].to_numpy()
     order = np.argsort(middle if ascending else -middle, kind="stable")
     columns = [
@@ -167,6 +165,35 @@ def rank_units(
     ]
     frame = frame.loc[order, columns].reset_index(drop=True)
     return Ranking(tuple(levels), draws, frame, prob, k_top, k_bottom, tier_prob, ascending)
+
+
+def rank_table(levels: Sequence[str], draws: np.ndarray, prob: float = 0.9) -> pd.DataFrame:
+    """Rank units by draws of a quantity, 1 for the highest: the ranks of `rank_units` without what compares pairs.
+
+    Parameters
+    ----------
+    levels
+        Names of the J units.
+    draws
+        Shape (chain x draw, J).
+    prob
+        Probability of the central intervals.
+
+    Returns
+    -------
+    DataFrame
+        level, rank, rank_median, rank_low, rank_high, in the order of rank.
+
+    Raises
+    ------
+    BayesMLMError
+        For a probability outside (0, 1).
+    """
+    prob = check_probability(prob, "prob")
+    ranks, _, _ = rank_draws(-draws, 1, 1)
+    frame = pd.DataFrame({"level": np.array(list(levels), dtype=object)} | _rank_summary(ranks, prob))
+    frame = frame[["level", "rank", "rank_median", "rank_low", "rank_high"]]
+    return frame.sort_values("rank", kind="stable", ignore_index=True)
 
 
 def count_of(asked: float | None, n_units: int, name: str) -> int:
@@ -257,14 +284,15 @@ def _quantity(draws: np.ndarray, reference: float | np.ndarray, prob: float) -> 
 
 
 def _rank_summary(ranks: np.ndarray, prob: float) -> dict[str, np.ndarray]:
-    """Median and central interval of each unit's rank: places that occur, not numbers between them."""
+    """Mean, median and central interval of each unit's rank; the last are places that occur, not numbers between."""
     ends = [(1 - prob) / 2, 0.5, (1 + prob) / 2]
     found = np.empty((3, ranks.shape[1]))
     step = max(1, CHUNK // len(ranks))
     for start in range(0, ranks.shape[1], step):
         chosen = slice(start, start + step)
         found[:, chosen] = np.quantile(ranks[:, chosen], ends, axis=0, method="inverted_cdf")
-    return dict(zip(("rank_low", "rank_median", "rank_high"), found, strict=True))
+    quantiles = dict(zip(("rank_low", "rank_median", "rank_high"), found, strict=True))
+    return {"rank": ranks.mean(axis=0, dtype=float), **quantiles}
 
 
 def overlap_factor(sd: np.ndarray) -> float:

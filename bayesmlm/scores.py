@@ -50,7 +50,7 @@ def unit_scores(
     design: Design,
     posterior: Posterior,
     group: str | None = None,
-    column: str = "(Intercept)",
+    column: str | None = "(Intercept)",
     at: Mapping[str, Any] | None = None,
     total: bool = False,
 ) -> Scores:
@@ -63,7 +63,8 @@ def unit_scores(
     group
         Grouping factor; the one with most levels if None.
     column
-        Column of its effects: the deviation of a unit's intercept, or of its slope, from the fixed effect.
+        Column of its effects: the deviation of a unit's intercept, or of its slope, from the fixed effect. The
+        intercept, or the first if there is none, if None.
     at
         Values of predictors, such as ``{"x": 1}``: the score is then x'beta + z'b, with z'b all effects of the unit. Of
         predictors that are not named it is the mean over all rows of the data, the same for every unit.
@@ -80,6 +81,8 @@ def unit_scores(
     added = outer if total else []
     reference: float | np.ndarray = 0.0
     if at is None:
+        if column is None:
+            column = "(Intercept)" if "(Intercept)" in block.columns else block.columns[0]
         if column not in block.columns:
             hint = did_you_mean(column, block.columns) or f" It has: {', '.join(block.columns)}."
             raise DataError(f"{block.group} has no effect of {column!r}.{hint}")

@@ -37,7 +37,6 @@ from bayesmlm.result import Fit
 from bayesmlm.sampling.settings import Settings
 from bayesmlm.views.checks import check_tables
 from bayesmlm.views.predictions import conditional_effects, group_lines, group_points
-from bayesmlm.views.ranks import rank_table
 from bayesmlm.views.replications import replication_densities
 
 matplotlib.use("Agg")
@@ -326,7 +325,7 @@ def test_a_statistic_of_each_group_is_drawn_over_its_interval(sleep):
 
 
 def test_ranks_are_drawn_from_the_first_at_the_top(sleep):
-    table = rank_table(sleep.design, sleep.posterior)
+    table = sleep.league_table().frame.sort_values("rank")
     ax = sleep.plot_ranks(highlight=["308"])
     assert [t.get_text() for t in ax.get_yticklabels()] == table["level"].tolist()[::-1]
     np.testing.assert_array_equal(points(ax, "rank")[:, 0], table["rank"][::-1])

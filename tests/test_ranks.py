@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from random_designs import random_frame
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 from synthetic import many_draws, posterior_at
 
 import bayesmlm as bm
@@ -19,6 +19,7 @@ from bayesmlm.ranks import (
     pair_probability,
     probability_matrix,
     rank_draws,
+    rank_table,
     rank_units,
 )
 from bayesmlm.scores import unit_scores
@@ -70,6 +71,20 @@ def test_a_row_of_the_table():
     assert frame.loc["A", ["rank_low", "rank_median", "rank_high"]].tolist() == [1, 2, 2]
     assert frame.loc["A", "p_above"] == 1
     assert table.bottom == table.top == 1
+
+
+def test_the_ranks_alone_are_those_of_the_league_table():
+    draws = np.random.default_rng(3).normal(np.arange(6) % 4, 1.0, (80, 6)).round(1)  # with some ties
+    table = rank_table("ABCDEF", draws, prob=0.5)
+    assert table["rank"].is_monotonic_increasing
+    table = table.set_index("level").loc[list("ABCDEF")]
+    ranks = rankdata(-draws, axis=1)
+    np.testing.assert_allclose(table["rank"], ranks.mean(axis=0))
+    np.testing.assert_array_equal(table["rank_high"], np.quantile(ranks, 0.75, axis=0, method="inverted_cdf"))
+    league = ranking(draws, prob=0.5).frame.set_index("level").loc[table.index, table.columns]
+    pd.testing.assert_frame_equal(table, league)
+    with pytest.raises(bm.BayesMLMError, match="prob = 90"):
+        rank_table("ABCDEF", draws, prob=90)
 
 
 def test_ascending_turns_places_but_not_sides():

@@ -22,7 +22,6 @@ from bayesmlm.views.ellipses import choose_pair, contour, effect_points, ellipse
 from bayesmlm.views.labels import chosen_rows, row_labels
 from bayesmlm.views.modes import mode_table
 from bayesmlm.views.predictions import conditional_effects, group_lines, group_points
-from bayesmlm.views.ranks import rank_table
 from bayesmlm.views.replications import replication_densities
 from bayesmlm.views.residuals import (
     calibration_table,
@@ -306,9 +305,8 @@ def test_effects_that_were_not_kept_are_asked_for_only_where_needed():
     design, posterior = sleep()
     without = with_levels(posterior, [np.array([0])])
     assert len(conditional_effects(design, without, "Days", groups="new")) == 50
-    for call in (group_lines, lambda d, p, _: rank_table(d, p)):
-        with pytest.raises(bm.DataError, match="1 of the 18 levels of Subject were kept"):
-            call(design, without, "Days")
+    with pytest.raises(bm.DataError, match="1 of the 18 levels of Subject were kept"):
+        group_lines(design, without, "Days")
 
 
 def test_by_gives_a_line_for_each_value():
@@ -487,23 +485,7 @@ def test_densities_of_replicated_data_share_a_grid_and_integrate_to_one():
     assert (np.abs(np.array(areas) - 1) < 0.1).all()
 
 
-# -- ranks, chains, modes --------------------------------------------------------------------------
-
-
-def test_ranks_are_counted_in_each_draw():
-    design, posterior = sleep(spread=0.3)
-    table = rank_table(design, posterior, prob=0.5).set_index("level")
-    b = flat(posterior.blocks[0].b)[..., 0]
-    ranks = stats.rankdata(-b, axis=1)
-    for name, values in (
-        ("rank", ranks.mean(axis=0)),
-        ("rank_median", np.median(ranks, axis=0)),
-        ("rank_low", np.quantile(ranks, 0.25, axis=0)),
-    ):
-        np.testing.assert_allclose(table.loc[list(design.blocks[0].levels), name], values)
-    assert table["rank"].is_monotonic_increasing
-    with pytest.raises(bm.DataError, match=r"no effect 'Dayz'\. Did you mean 'Days'"):
-        rank_table(design, posterior, column="Dayz")
+# -- chains, modes ---------------------------------------------------------------------------------
 
 
 def test_chains_have_rs_names():
@@ -554,7 +536,7 @@ ERRORS = {
         lambda d, p: coefficient_table(d, p, standardize="x", terms="(Intercept)"),
         "the intercept cannot be standardised",
     ),
-    "probability": (lambda d, p: rank_table(d, p, prob=90), "prob = 90"),
+    "probability": (lambda d, p: coefficient_table(d, p, prob=90), "prob = 90"),
 }
 
 

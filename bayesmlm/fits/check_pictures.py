@@ -13,13 +13,14 @@ from bayesmlm.fits.base import Sampled
 from bayesmlm.fits.comparing import checked_reference
 from bayesmlm.folds import grouping
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.ranks import rank_table
 from bayesmlm.replicates import check_frame
+from bayesmlm.scores import unit_scores
 from bayesmlm.shrinkage import one_factor
 from bayesmlm.views.chains import chain_tree, energy_tree
 from bayesmlm.views.checks import check_tables
 from bayesmlm.views.ellipses import choose_pair, effect_points, ellipse_table
 from bayesmlm.views.labels import highlight_name
-from bayesmlm.views.ranks import rank_table
 from bayesmlm.views.replications import replication_densities
 from bayesmlm.views.residuals import calibration_table
 
@@ -216,14 +217,14 @@ class CheckPictures(Sampled):
     ) -> Axes:
         """Draw the posterior rank of each level by one of its effects, with intervals.
 
-        The table is that of `bayesmlm.views.ranks.rank_table`.
+        The ranks are those of `league_table`: `bayesmlm.plots.plot_ranks` draws the frame of any league table.
 
         Parameters
         ----------
         group
             Grouping factor; the one with most levels if None.
         column
-            Effect to rank by; the intercept if None.
+            Effect to rank by; the intercept, or the first if there is none, if None.
         prob
             Of the intervals.
         highlight
@@ -233,8 +234,9 @@ class CheckPictures(Sampled):
         """
         from bayesmlm.plots import plot_ranks
 
-        table = rank_table(self.design, self.posterior, group, column, prob)
-        words = {"label": one_factor(self.design, group).blocks[0].group}
+        scores = unit_scores(self.design, self.posterior, group, column)
+        table = rank_table(scores.levels, scores.draws, prob)
+        words = {"label": scores.group}
         return plot_ranks(table, ax=ax, prob=prob, highlight=highlight, **{**words, **style})
 
     def plot_trace(
