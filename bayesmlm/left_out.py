@@ -19,6 +19,7 @@ from bayesmlm.design import Design
 from bayesmlm.draws import Posterior, kept_effects
 from bayesmlm.errors import DataError
 from bayesmlm.newdata import NewDesign
+from bayesmlm.predictor import RowEffects, predictor_draws
 
 CELLS = 4_000_000  # draws x rows (or entries of matrices) held at a time
 
@@ -211,27 +212,13 @@ def _own_levels(levels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 # -- densities -------------------------------------------------------------------------------------
 
 
-def mean_draws(design: Design, posterior: Posterior, rows: slice | np.ndarray | None = None) -> np.ndarray:
-    """Return X beta + offset + Z b for the rows of a fit, shape (chain, draw, n): some of the rows if asked."""
-    wanted = rows_of_fit(design)
-    draws = long_draws(design, posterior)
-    value = known_mean(wanted if rows is None else wanted.take(rows), draws)
-    return value.reshape(posterior.n_chains, posterior.n_draws // posterior.n_chains, value.shape[1])
-
-
 def known_mean(rows: Rows, draws: Draws) -> np.ndarray:
     """Return X beta + offset + Z b of the known levels, shape (S, n); a new level adds nothing."""
-    mean = draws.beta @ rows.X.T
-    mean += rows.offset
-    for block, b in zip(rows.blocks, draws.b, strict=True):
-        at = np.flatnonzero(block.known >= 0)
-        if len(at) == len(rows):
-            for j in range(b.shape[2]):
-                mean += b[:, block.known, j] * block.Z[:, j]
-        elif len(at):
-            for j in range(b.shape[2]):
-                mean[:, at] += b[:, block.known[at], j] * block.Z[at, j]
-    return mean
+    effects = (
+        RowEffects(b, block.known, block.Z, range(b.shape[2]))
+        for block, b in zip(rows.blocks, draws.b, strict=True)
+    )
+    return predictor_draws(draws.beta, rows.X, rows.offset, effects)
 
 
 def row_log_density(rows: Rows, draws: Draws) -> np.ndarray:

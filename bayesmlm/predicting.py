@@ -22,6 +22,7 @@ from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import DataError
 from bayesmlm.newdata import NewBlock, NewDesign
 from bayesmlm.outcome import Gaussian
+from bayesmlm.predictor import RowEffects, predictor_draws
 
 PIECE = 2_000_000  # draws x rows computed at a time: 16 MB for each array
 EFFECTS, RESIDUALS = 0x6566, 0x7265  # keep the streams of one seed apart, and from those of the sampler
@@ -169,32 +170,29 @@ def linear_predictor_draws(
     at
         Which of the rows.
     """
-    eta = sample.fixef @ rows.X[at].T
-    if rows.offset is not None:
-        eta += rows.offset[at]
+    effects = (
+        RowEffects(sample.effects[b.position], _kept_places(sample, b, b.index[at]), b.Z[at], b.columns)
+        for b in rows.blocks
+    )
+    eta = predictor_draws(sample.fixef, rows.X[at], None if rows.offset is None else rows.offset[at], effects)
     for block in rows.blocks:
-        Z, known = block.Z[at], block.index[at] >= 0
-        new, level = ~known, _kept_places(sample, block, block.index[at][known])
-        for k, column in enumerate(block.columns):
-            own = sample.effects[block.position][:, level, column]
-            if known.all():
-                eta += own * Z[:, k]
-            else:
-                eta[:, known] += own * Z[known, k]
+        new = block.index[at] < 0
         if new.any():
-            eta[:, new] += _new_contribution(sample, block, Z[new], block.new_index[at][new], seed)
+            level = block.new_index[at][new]
+            eta[:, new] += _new_contribution(sample, block, block.Z[at][new], level, seed)
     return eta
 
 
 def _kept_places(sample: Sample, block: NewBlock, index: np.ndarray) -> np.ndarray:
-    """Return where the effects of levels are in the sample."""
+    """Return where the effects of levels are in the sample; -1 for a new one."""
     place = sample.places[block.position]
-    if (place[index] < 0).any():
+    found = np.where(index >= 0, place[index], -1)
+    if (found[index >= 0] < 0).any():
         raise DataError(
             f"the effects of {(place >= 0).sum()} of the {len(place)} levels of {block.label} were kept: "
             "fit.with_ranef() draws the others; re_formula='~0' predicts without group effects"
         )
-    return place[index]
+    return found
 
 
 def _new_contribution(

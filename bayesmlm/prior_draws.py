@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockDraws, Posterior, block_weights, labelled, mean_ppd
 from bayesmlm.errors import BayesMLMError, PriorError
 from bayesmlm.newdata import NewDesign, new_design
+from bayesmlm.predictor import RowEffects, predictor_draws
 from bayesmlm.priors import Parameters, Priors, draw_parameters, log_prior
 
 CHUNK = 20_000_000  # numbers held at a time beside the result
@@ -152,12 +153,7 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
     for start in range(0, draws, step):
         part = slice(start, min(draws, start + step))
         theta = draw_parameters(design, priors, part.stop - part.start, rng)
-        mean = theta.fixef @ X.T + (0.0 if offset is None else offset)
-        for i, columns, Z, index in _rows_of_blocks(design, new):
-            levels, row = np.unique(index, return_inverse=True)
-            b = group_effects(theta, i, len(levels), rng)
-            for z, column in zip(Z.T, columns, strict=True):
-                mean += z * b[:, row, column]
+        mean = predictor_draws(theta.fixef, X, offset, _drawn_effects(design, new, theta, rng))
         noise = rng.standard_normal(mean.shape) * theta.sigma[:, None]
         if new is None and design.weights is not None:
             noise /= np.sqrt(design.weights)
@@ -165,6 +161,15 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
     return xr.DataArray(
         out, dims=("draw", "obs"), coords={"draw": np.arange(draws), "obs": np.arange(len(X))}
     )
+
+
+def _drawn_effects(
+    design: Design, new: NewDesign | None, theta: Parameters, rng: np.random.Generator
+) -> Iterator[RowEffects]:
+    """Yield effects drawn from the prior for the levels that the rows have, block by block."""
+    for i, columns, Z, index in _rows_of_blocks(design, new):
+        levels, row = np.unique(index, return_inverse=True)
+        yield RowEffects(group_effects(theta, i, len(levels), rng), row, Z, columns)
 
 
 def _rows_of_blocks(

@@ -32,6 +32,7 @@ ORDER = [
     "variance",
     "reference",
     "draws",
+    "predictor",
     "prior_draws",
     "model",
     "sampling",

@@ -16,8 +16,8 @@ from bayesmlm.draws import kept_levels, with_levels
 from bayesmlm.folds import grouping, leave_out, make_folds
 from bayesmlm.group_density import joint_log_density
 from bayesmlm.left_out import (
+    known_mean,
     long_draws,
-    mean_draws,
     row_log_density,
     rows_by_group,
     rows_of_fit,
@@ -105,14 +105,20 @@ def test_groups_need_the_effects_of_crossed_factors_only():
 def test_means_given_the_effects():
     design = random_design("y ~ x + (x | a) + (1 | b)", weighted=True)
     posterior = draws_for(design)
-    mean = mean_draws(design, posterior)
-    some = mean_draws(design, posterior, np.array([7, 3]))
+    rows, draws = rows_of_fit(design), long_draws(design, posterior)
+    mean = known_mean(rows, draws).reshape(2, 5, -1)
     beta, blocks = posterior.fixef.values[1, 2], [b.b.values[1, 2] for b in posterior.blocks]
     expected = design.X @ beta + design.offset
     for block, b in zip(design.blocks, blocks, strict=True):
         expected += (block.Z * b[block.index]).sum(axis=1)
     np.testing.assert_allclose(mean[1, 2], expected)
-    np.testing.assert_array_equal(some, mean[..., [7, 3]])
+    # a row whose level is new has the rest of its mean
+    a = rows.blocks[0]
+    new = replace(rows, blocks=(replace(a, known=np.where(np.arange(90) == 7, -1, a.known)), rows.blocks[1]))
+    changed = known_mean(new, draws).reshape(2, 5, -1) - mean
+    own = (a.Z[7] * posterior.blocks[0].b.values[:, :, a.known[7]]).sum(axis=-1)
+    np.testing.assert_allclose(changed[..., 7], -own)
+    assert not np.delete(changed, 7, axis=-1).any()
 
 
 # -- groups and folds --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from synthetic import posterior_of
 import bayesmlm as bm
 import bayesmlm.replicates
 from bayesmlm.folds import grouping
-from bayesmlm.left_out import mean_draws
+from bayesmlm.left_out import known_mean, long_draws, rows_of_fit
 from bayesmlm.replicates import STATISTICS, check_frame, named_statistics, replicates
 
 
@@ -28,7 +28,7 @@ def test_replicates_are_normal_around_the_mean_of_each_draw(model):
     design, posterior = model
     y_rep = np.concatenate(list(replicates(*model, seed=3)))
     assert y_rep.shape == (1000, 90)
-    mean = mean_draws(*model).reshape(1000, 90)
+    mean = known_mean(rows_of_fit(design), long_draws(*model))
     sigma = posterior.sigma.values.ravel()[:, None] / np.sqrt(design.weights)
     z = (y_rep - mean) / sigma
     assert abs(z.mean()) < 4 / np.sqrt(z.size)
