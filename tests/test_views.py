@@ -272,6 +272,13 @@ def test_the_band_of_a_new_group_adds_the_variance_of_its_effects():
     pd.testing.assert_frame_equal(table, again)
 
 
+def test_a_new_group_is_the_one_that_predictions_have_for_a_missing_group(m3):
+    table = m3.conditional_effects("female", groups="new", prob=0.8, seed=4)
+    rows = pd.DataFrame({"female": ["M", "F"], "school": [None, None]})
+    eta = m3.posterior_linpred(rows, seed=4).values.reshape(-1, 2)
+    np.testing.assert_allclose(table[["conf_low", "conf_high"]].T, np.quantile(eta, [0.1, 0.9], axis=0))
+
+
 def test_levels_have_their_own_effects_draw_by_draw():
     design, posterior = sleep()
     table = conditional_effects(design, posterior, "Days", groups=["308", "372"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pandas as pd
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior, kept_effects
 from bayesmlm.errors import DataError
-from bayesmlm.newdata import NewDesign, new_design
+from bayesmlm.newdata import MISSING, NewBlock, NewDesign, effect_columns, new_design
+from bayesmlm.predicting import linear_predictor_draws, sample_of
 from bayesmlm.shrinkage import check_levels, one_factor
-from bayesmlm.tables import check_probability, flat
+from bayesmlm.tables import check_probability
 from bayesmlm.views.typical import Axis, axis_of, few_values, grid_frame
 
 MANY = 50  # levels with a band each: more can be neither told apart nor held in memory
@@ -55,12 +57,13 @@ def group_lines(
     single = one_factor(design, group)
     (block,) = single.blocks
     axis = axis_of(design, x)
-    rows = _rows(design, grid_frame(design, [axis], at))
-    z = _group_columns(design, block.group, grid_frame(design, [axis], at))
+    grid = grid_frame(design, [axis], at)
+    rows = _rows(design, grid)
     common = rows.X @ posterior.fixef.mean(SAMPLE).values + _offset(design, rows)
     effects = np.zeros((len(block.levels), len(axis.values)))
-    for inside, values in z:
-        effects += kept_effects(design.blocks[inside], posterior.blocks[inside]).mean(axis=(0, 1)) @ values.T
+    for i, (own, draws) in enumerate(zip(design.blocks, posterior.blocks, strict=True)):
+        if own.group == block.group:
+            effects += kept_effects(own, draws).mean(axis=(0, 1)) @ effect_columns(design, i, grid).T
     frame = pd.DataFrame(
         {
             "level": np.repeat(np.array(block.levels, dtype=object), len(axis.values)),
@@ -107,7 +110,8 @@ def conditional_effects(
         A second column: its categories, its values if there are up to 5, else mean - sd, mean, mean + sd.
     groups
         ``"none"``: b = 0, a typical group. ``"new"``: a group that the data do not have; each draw adds, for every
-        block, one b ~ N(0, Sigma) with the Sigma of that draw. Or levels of `group`, with their effects.
+        block, one b ~ N(0, Sigma) with the Sigma of that draw, the same as `posterior_linpred` with this seed has for
+        rows whose groups are missing. Or levels of `group`, with their effects.
     group
         Grouping factor of the levels; the one with most levels if None.
     prob
@@ -136,12 +140,13 @@ def conditional_effects(
         raise DataError(f"x and by are both {x!r}: choose another column for by")
     frame = grid_frame(design, [first] if second is None else [second, first], at)
     rows = _rows(design, frame)
-    fixed = flat(posterior.fixef) @ rows.X.T + _offset(design, rows)
+    rows = replace(rows, offset=_offset(design, rows))
+    sample = sample_of(design, posterior)
     parts = []
-    for level, added in _group_parts(design, posterior, frame, groups, group, seed):
-        eta = fixed if added is None else fixed + added
+    for level, blocks in _group_parts(design, frame, groups, group):
+        eta = linear_predictor_draws(sample, replace(rows, blocks=blocks), seed)
         low, high = np.quantile(eta, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
-        centre = fixed.mean(axis=0) if groups == NEW else eta.mean(axis=0)
+        centre = (linear_predictor_draws(sample, rows, None) if groups == NEW else eta).mean(axis=0)
         parts.append(pd.DataFrame({"level": level, "estimate": centre, "conf_low": low, "conf_high": high}))
     n_by = 1 if second is None else len(second.values)
     table = pd.concat(parts, ignore_index=True)
@@ -163,61 +168,36 @@ def axis_names(axis: Axis) -> list[str]:
 
 
 def _group_parts(
-    design: Design,
-    posterior: Posterior,
-    frame: pd.DataFrame,
-    groups: str | Iterable[str],
-    group: str | None,
-    seed: int,
-) -> Iterable[tuple[str, np.ndarray | None]]:
-    """Yield what the group effects add to each draw and row, by level."""
+    design: Design, frame: pd.DataFrame, groups: str | Iterable[str], group: str | None
+) -> Iterable[tuple[str, tuple[NewBlock, ...]]]:
+    """Yield the group effects that the rows of a grid have, by level."""
     if isinstance(groups, str) and groups == NONE:
-        return [("", None)]
+        return [("", ())]
     if isinstance(groups, str) and groups == NEW:
-        return [("", _new_group(design, posterior, frame, seed))]
-    single = one_factor(design, group)
-    (block,) = single.blocks
+        return [("", tuple(_grid_block(design, frame, i) for i in range(len(design.blocks))))]
+    (block,) = one_factor(design, group).blocks
     levels = check_levels(design, group, [groups] if isinstance(groups, str) else groups)
     if not levels:
         raise DataError("groups is empty: name levels, or give 'none' or 'new'")
     if len(levels) > MANY:
         raise DataError(f"{len(levels)} levels: draw {MANY} at most, or all of them with plot_groups")
-    columns = _group_columns(design, block.group, frame)
-    return ((level, _known_group(design, posterior, columns, block.levels.index(level))) for level in levels)
+    own = [_grid_block(design, frame, i) for i, b in enumerate(design.blocks) if b.group == block.group]
+    return ((level, tuple(_at_level(b, block.levels.index(level)) for b in own)) for level in levels)
 
 
-def _known_group(
-    design: Design, posterior: Posterior, columns: list[tuple[int, np.ndarray]], level: int
-) -> np.ndarray:
-    """Return z'b of one level in each draw, all blocks of its factor added up."""
-    total = np.zeros((posterior.n_draws, len(columns[0][1])))
-    for inside, values in columns:
-        b = kept_effects(design.blocks[inside], posterior.blocks[inside])[:, :, level]
-        total += b.reshape(posterior.n_draws, -1) @ values.T
-    return total
+def _grid_block(design: Design, frame: pd.DataFrame, position: int) -> NewBlock:
+    """Return the rows of a block on a grid, all of one new level, the one that a missing group is of."""
+    Z = effect_columns(design, position, frame)
+    nothing = np.full(len(frame), -1)
+    columns = tuple(range(Z.shape[1]))
+    return NewBlock(
+        design.blocks[position].label, position, columns, Z, nothing, (MISSING,), np.zeros_like(nothing)
+    )
 
 
-def _new_group(design: Design, posterior: Posterior, frame: pd.DataFrame, seed: int) -> np.ndarray:
-    """Return z'b for one new level of every grouping factor, b drawn anew in each posterior draw."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((posterior.n_draws, len(frame)))
-    for group in design.ngroups:
-        for inside, values in _group_columns(design, group, frame):
-            cov = posterior.blocks[inside].cov.values
-            cov = cov.reshape(-1, *cov.shape[2:])
-            size, vectors = np.linalg.eigh(cov)
-            root = vectors * np.sqrt(np.maximum(size, 0.0))[:, None, :]
-            b = np.einsum("spq,sq->sp", root, rng.standard_normal(root.shape[:2]))
-            total += b @ values.T
-    return total
-
-
-def _group_columns(design: Design, group: str, frame: pd.DataFrame) -> list[tuple[int, np.ndarray]]:
-    """Return the position of each block of a factor with its columns on the rows of a grid, (row, column)."""
-    missing = {c: design.frame[c].iloc[0] for c in design.frame.columns if c not in frame}
-    filled = frame.assign(**missing)  # any level will do: only the columns are wanted
-    rows = new_design(design, filled, offset=_no_offset(design, frame), allow_new_levels=True)
-    return [(b.position, b.Z) for b in rows.blocks if design.blocks[b.position].group == group]
+def _at_level(block: NewBlock, level: int) -> NewBlock:
+    """Return the rows of a block, all of one level of the fit."""
+    return replace(block, index=np.full(len(block.Z), level), new_levels=(), new_index=block.index)
 
 
 def _rows(design: Design, frame: pd.DataFrame) -> NewDesign:
