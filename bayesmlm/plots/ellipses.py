@@ -28,6 +28,7 @@ from bayesmlm.plots.style import (
 from bayesmlm.plots.tables import check_columns, choose, distinct
 
 KINDS = ("draw", "posterior", "reference")
+Curves = dict[tuple[float, int], np.ndarray]
 
 
 def plot_ellipses(
@@ -84,44 +85,12 @@ def plot_ellipses(
     ax = new_axes(5.6, 5.0) if ax is None else ax
     ax.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     ax.axvline(0, color=GREY, linewidth=0.6, zorder=0)
-    handles: list[Artist] = []
-    curves = {
-        kind: {
-            key: part[["x", "y"]].to_numpy(float) for key, part in rows.groupby(["prob", "draw"], sort=False)
-        }
-        for kind, rows in ellipses.groupby(ellipses["kind"].astype(str), sort=False)
-    }
-    if "draw" in curves:
-        faint = float(np.clip(3 / np.sqrt(len(curves["draw"])), 0.1, 0.6))
-        ax.add_collection(
-            LineCollection(
-                list(curves["draw"].values()), color=PALE, linewidth=0.8, alpha=faint, label="draws"
-            )
-        )
-        widest = 100 * max(p for p, _ in curves["draw"])
-        handles.append(
-            legend_entry(
-                f"{len(curves['draw'])} draws, {widest:g}%", linestyle="solid", linewidth=0.8, color=PALE
-            )
-        )
-    looks: dict[str, tuple[str, dict[str, Any]]] = {
-        "posterior": (
-            "posterior median",
-            {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.0, "zorder": 3},
-        ),
-        "reference": (
-            reference_label,
-            {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4},
-        ),
-    }
-    for kind, (name, look) in looks.items():
-        for (prob, _), curve in curves.get(kind, {}).items():
-            ax.plot(*curve.T, label=f"{name}, {100 * prob:g}%", **look)
-        if kind in curves:
-            inside = " and ".join(f"{100 * p:g}%" for p, _ in curves[kind])
-            handles.append(
-                legend_entry(f"{name}, {inside}", **{k: v for k, v in look.items() if k != "zorder"})
-            )
+    curves = _curves(ellipses)
+    handles = _bundle(ax, curves.get("draw", {}))
+    solid: dict[str, Any] = {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.0}
+    dashed: dict[str, Any] = {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.3}
+    handles += _contours(ax, curves.get("posterior", {}), "posterior median", solid, 3)
+    handles += _contours(ax, curves.get("reference", {}), reference_label, dashed, 4)
     if points is not None:
         handles.append(_points(ax, points, label, style))
     ax.autoscale_view()
@@ -133,6 +102,37 @@ def plot_ellipses(
     if points is not None and len(points) <= max_labels:
         name_points(ax, points["x"].to_numpy(), points["y"].to_numpy(), points["level"].astype(str).tolist())
     return ax
+
+
+def _curves(ellipses: pd.DataFrame) -> dict[str, Curves]:
+    """Take the curves of each kind apart, (probability, draw) -> points (m, 2)."""
+    return {
+        kind: {
+            key: part[["x", "y"]].to_numpy(float) for key, part in rows.groupby(["prob", "draw"], sort=False)
+        }
+        for kind, rows in ellipses.groupby(ellipses["kind"].astype(str), sort=False)
+    }
+
+
+def _bundle(ax: Axes, curves: Curves) -> list[Artist]:
+    """Draw the ellipses of single draws, the fainter the more there are; return what the legend says of them."""
+    if not curves:
+        return []
+    faint = float(np.clip(3 / np.sqrt(len(curves)), 0.1, 0.6))
+    look: dict[str, Any] = {"color": PALE, "linewidth": 0.8}
+    ax.add_collection(LineCollection(list(curves.values()), alpha=faint, label="draws", **look))
+    widest = 100 * max(prob for prob, _ in curves)
+    return [legend_entry(f"{len(curves)} draws, {widest:g}%", linestyle="solid", **look)]
+
+
+def _contours(ax: Axes, curves: Curves, name: str, look: dict[str, Any], zorder: int) -> list[Artist]:
+    """Draw the ellipses of one estimate; return what the legend says of them."""
+    if not curves:
+        return []
+    for (prob, _), curve in curves.items():
+        ax.plot(*curve.T, label=f"{name}, {100 * prob:g}%", zorder=zorder, **look)
+    inside = " and ".join(f"{100 * prob:g}%" for prob, _ in curves)
+    return [legend_entry(f"{name}, {inside}", **look)]
 
 
 def _points(ax: Axes, points: pd.DataFrame, label: str, style: Any) -> Artist:

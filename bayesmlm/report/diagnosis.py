@@ -17,6 +17,7 @@ def doctor_sentences(f: Findings) -> tuple[str, ...]:
 
 
 def method(f: Findings) -> str:
+    """Name the method of the reference fit, REML where there is none."""
     return "REML" if f.estimate is None or f.estimate.reml else "ML"
 
 

@@ -179,6 +179,7 @@ def _texts(row: dict | None, decimals: int, style: Style) -> dict[str, str]:
 
 
 def number_text(value: float, decimals: int) -> str:
+    """Write one number with so many decimals."""
     return format_fixed([value], decimals)[0]
 
 
