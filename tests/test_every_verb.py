@@ -100,6 +100,7 @@ PICTURES = {
     "plot_coefficients": lambda f: f.plot_coefficients(),
     "plot_energy": lambda f: f.plot_energy(),
     "plot_ppc": lambda f: f.plot_ppc(),
+    "plot_icc": lambda f: f.plot_icc(),
     "plot_prior_posterior": lambda f: f.plot_prior_posterior(),
     "plot_ranks": lambda f: f.plot_ranks(),
     "plot_trace": lambda f: f.plot_trace(),
@@ -111,6 +112,7 @@ SLOPE_PICTURES = {
     "plot_groups": lambda f: f.plot_groups("Days"),
     "plot_pooling_panels": lambda f: f.plot_pooling_panels(),
     "plot_shrinkage": lambda f: f.plot_shrinkage(),
+    "plot_vpc": lambda f: f.plot_vpc(),
 }
 # Tested elsewhere: what makes, keeps or builds a fit rather than telling of it.
 ELSEWHERE = {"draw", "draws", "model", "save", "saved", "printed"}

@@ -36,6 +36,7 @@ from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.result import Fit
 from bayesmlm.sampling.settings import Settings
 from bayesmlm.views.checks import check_tables
+from bayesmlm.views.partitions import vpc_curve
 from bayesmlm.views.predictions import conditional_effects, group_lines, group_points
 from bayesmlm.views.replications import replication_densities
 
@@ -133,6 +134,57 @@ def test_without_a_reference_there_is_no_diamond_and_no_word_of_it(sleep):
     ax = plot_coefficients(sleep.coefficient_table().drop(columns="reference"))
     assert [x.get_label() for x in ax.lines] == ["posterior median"]
     assert words(ax.get_legend()) == ["posterior median, intervals"]
+
+
+def test_intraclass_correlations_stand_over_those_of_the_reference(many):
+    ax = many.plot_icc(prob=0.8)
+    [icc] = many.icc(prob=0.8).itertuples()
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["school"]
+    assert line(ax, "posterior median")[0] == pytest.approx([icc.Median])
+    np.testing.assert_allclose(segments(ax.collections[0])[0, :, 0], [icc.conf_low, icc.conf_high])
+    own = many.reference().estimate
+    variance = own.varcorr.blocks[0].sd[0] ** 2
+    assert line(ax, "reference")[0] == pytest.approx([variance / (variance + own.sigma**2)])
+    assert words(ax.get_legend()) == ["posterior median, 50% and 80% intervals", "REML"]
+
+
+def test_the_share_of_the_variance_is_drawn_along_the_predictor_of_slopes(many):
+    ax = many.plot_vpc(prob=0.8)
+    x, share = ax.lines[0].get_data()
+    table = many.vpc({"x": [x[0], x[20], x[-1]]}, prob=0.8)
+    table = table[table["group"] == "school"]
+    np.testing.assert_allclose(share[[0, 20, -1]], table["share"])
+    band = ax.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose([band[:, 1].min(), band[:, 1].max()], [curve(many).min(), curve(many).max()])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "share of the variance between levels of school")
+    with pytest.raises(bm.DataError, match=r"does not depend on 'sex'\. It depends on: x"):
+        many.plot_vpc("sex")
+
+
+def test_each_block_has_a_line_of_its_share_in_the_order_of_the_formula():
+    sd = {"Subject": np.array([25.0, 6.0]), "Days": np.array([5.0])}
+    fit = made_fit("Reaction ~ Days + (Days | Subject) + (1 | Days)", SLEEP, [250.0, 10.0], sd, 25.0)
+    ax = fit.plot_vpc()
+    labels = [b.label for b in fit.design.blocks]
+    assert words(ax.get_legend())[:2] == labels
+    shares = fit.vpc({"Days": [0.0, 9.0]}).set_index("group")["share"]
+    for label, drawn in zip(labels, [x for x in ax.lines if len(x.get_xdata()) == 50], strict=True):
+        np.testing.assert_allclose(drawn.get_ydata()[[0, -1]], shares[label])
+
+
+def test_without_intercepts_or_slopes_that_vary_there_is_nothing_to_draw():
+    sd = {"Subject": np.array([6.0])}
+    slopes = made_fit("Reaction ~ Days + (0 + Days | Subject)", SLEEP, [250.0, 10.0], sd, 25.0)
+    with pytest.raises(bm.DataError, match="nothing to draw"):
+        slopes.plot_icc()
+    intercepts = made_fit("Reaction ~ Days + (1 | Subject)", SLEEP, [250.0, 10.0], sd, 25.0)
+    with pytest.raises(bm.DataError, match=r"no slope varies.*plot_icc draws them"):
+        intercepts.plot_vpc()
+
+
+def curve(fit):
+    """Both ends of the intervals of the share of the variance between schools."""
+    return vpc_curve(fit.design, fit.posterior, prob=0.8)[["conf_low", "conf_high"]].to_numpy()
 
 
 def test_every_variance_component_has_a_panel_of_its_own(sleep):
@@ -384,6 +436,8 @@ def test_profiles_are_drawn_through_their_points(sleep):
 
 ONE_AXES = {
     "coefficients": lambda f, **kw: f.plot_coefficients(**kw),
+    "icc": lambda f, **kw: f.plot_icc(**kw),
+    "vpc": lambda f, **kw: f.plot_vpc(**kw),
     "groups": lambda f, **kw: f.plot_groups(f.design.coefficients[1], **kw),
     "effects": lambda f, **kw: f.plot_effects(f.design.coefficients[1], groups="new", **kw),
     "calibration": lambda f, **kw: f.plot_calibration(**kw),
