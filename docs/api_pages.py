@@ -42,6 +42,7 @@ PARTS = {
     "EstimatePictures": "Pictures of estimates",
     "PoolingPictures": "Pictures of pooling",
     "PredictionPictures": "Pictures of what is expected",
+    "SharePictures": "Pictures of shares of the variance",
     "Predictions": "Predictions",
     "PriorViews": "Priors beside the posterior",
     "Doctor": "Before and after a fit",
