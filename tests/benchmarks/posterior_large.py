@@ -183,7 +183,7 @@ def sampler_alone(problem: Problem, design: Any, priors: Any) -> tuple[Any, floa
     from bayesmlm.sampling.kernel import sample_marginal
     from bayesmlm.sampling.settings import Settings
 
-    settings = Settings(seed=SEED, target_accept=0.8, cores=2, progress=False, **problem.settings)
+    settings = Settings(seed=SEED, target_accept=0.9, cores=2, progress=False, **problem.settings)
     return sample_marginal(design, priors, fit_lmer(design), settings)
 
 
