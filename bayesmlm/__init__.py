@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
     from bayesmlm.opening import load
     from bayesmlm.priors import (
+        beta,
         cauchy,
         decov,
         exponential,
@@ -69,7 +70,7 @@ _HOMES = {
     "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
     "bayesmlm.opening": ("load",),
     "bayesmlm.priors": (
-        *("cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
+        *("beta", "cauchy", "decov", "exponential", "gamma", "half_cauchy", "half_normal", "half_student_t"),
         *("horseshoe", "laplace", "lkj", "normal", "r2d2", "student_t"),
     ),
     "bayesmlm.result": ("Fit",),
@@ -93,6 +94,7 @@ __all__ = [
     "SamplingError",
     "TermAnova",
     "anova",
+    "beta",
     "cauchy",
     "compare",
     "complete_pooling",

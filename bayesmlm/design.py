@@ -13,13 +13,14 @@ import pandas as pd
 from bayesmlm.blocks import Block as Block
 from bayesmlm.blocks import build_blocks, reject_repeated
 from bayesmlm.coding import Columns, independent_columns, model_columns
-from bayesmlm.columns import Factor, as_frame, row_labels
+from bayesmlm.columns import as_frame, row_labels
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
 from bayesmlm.evaluate import Evaluator
+from bayesmlm.families import GAUSSIAN, Family
 from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.responses import read_response
 from bayesmlm.rows import complete_rows, row_values, used_columns
 from bayesmlm.source import Learned
-from bayesmlm.syntax import Call, Name
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Design:
     response : str
         R's text of the response, ``"log(ATT8SCR)"``.
     y : ndarray, shape (n,)
-        The response, transformed as the formula says.
+        The response, transformed as the formula says: numbers of successes of a binomial, positions of a categorical
+        response in `response_levels`.
     X : ndarray, shape (n, k)
         Fixed-effects columns.
     coefficients : tuple of str
@@ -49,7 +51,7 @@ class Design:
     n_given : int
         Number of rows of the caller's data.
     offset, weights : ndarray, shape (n,), or None
-        Known part of the linear predictor; prior weights as lme4 means them.
+        Known part of the linear predictor; prior weights as lme4 means them, None for binomials.
     aliased : tuple of str
         Coefficients left out because their columns are linear combinations of others.
     assign : tuple of int
@@ -57,12 +59,18 @@ class Design:
     learned : Learned
         What the formula's expressions learned from the data, for evaluating them on new data.
     given : mapping of str to object
-        The arguments ``weights`` and ``offset`` as the caller gave them.
+        The arguments ``weights``, ``offset`` and ``exposure`` as the caller gave them.
     labels : ndarray or None
         Labels of the rows used, from the index of the caller's data; positions if that has several levels.
     data : DataFrame or None
         The caller's data, not a copy, for fitting another formula to them. It is left out when a design is
         pickled: then None.
+    family : Family
+        Family and link of the response.
+    trials : ndarray, shape (n,), or None
+        Numbers of trials of a binomial response; None if each is 1, and for other families.
+    response_levels : tuple of str
+        Categories of the response; failure and success of a binomial that is a factor.
     """
 
     formula: Formula
@@ -83,6 +91,9 @@ class Design:
     given: Mapping[str, Any] = field(default_factory=dict)
     labels: np.ndarray | None = None
     data: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    family: Family = GAUSSIAN
+    trials: np.ndarray | None = None
+    response_levels: tuple[str, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "data": None}
@@ -98,7 +109,15 @@ class Design:
         return {b.group: len(b.levels) for b in self.blocks}
 
 
-def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offset: Any = None) -> Design:
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    family: Family = GAUSSIAN,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+) -> Design:
     """Read the columns that a formula names and build its design.
 
     Parameters
@@ -107,9 +126,12 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         Text or a parsed `Formula`.
     data
         A data frame of pandas, polars or another library that narwhals knows.
-    weights, offset
+    family
+        Says how to read the response, and what it can be.
+    weights, offset, exposure
         A column's name or an array with one number per row of `data`. Rows where one is missing are
-        dropped. An `offset` is added to those of the formula.
+        dropped. An `offset` is added to those of the formula, and so is the logarithm of an `exposure`. The weights
+        of a binomial are numbers of trials.
 
     Returns
     -------
@@ -139,10 +161,12 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         raise DataError("the data have no rows")
     for note in parsed.notes:
         warn(note, DataWarning)
-    extra = {"weights": row_values(weights, "weights", frame), "offset": row_values(offset, "offset", frame)}
+    given = {"weights": weights, "offset": offset, "exposure": exposure}
+    extra = {what: row_values(value, what, frame) for what, value in given.items()}
     kept, dropped = complete_rows(parsed, frame, extra)
     evaluator = Evaluator(frame, parsed.text, kept)
-    y, response = _response(parsed, evaluator)
+    prior_weights = _checked_weights(extra["weights"], kept)
+    response = read_response(parsed.response, evaluator, family, prior_weights)
     columns = model_columns(parsed.fixed, evaluator)
     _check_finite(columns, parsed)
     reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
@@ -150,8 +174,8 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
     columns, aliased = _full_rank(columns)
     return Design(
         formula=parsed,
-        response=response,
-        y=y,
+        response=response.text,
+        y=response.y,
         X=columns.values,
         coefficients=columns.names,
         blocks=build_blocks(parsed, evaluator),
@@ -159,50 +183,20 @@ def build_design(formula: str | Formula, data: Any, *, weights: Any = None, offs
         rows=kept,
         dropped=dropped,
         n_given=len(frame),
-        offset=_total_offset(parsed, evaluator, extra["offset"], kept),
-        weights=_checked_weights(extra["weights"], kept),
+        offset=_total_offset(
+            parsed, evaluator, kept, extra["offset"], _log_exposure(extra["exposure"], family)
+        ),
+        weights=response.weights,
         aliased=aliased,
         assign=columns.term,
         learned=evaluator.learned,
-        given={"weights": weights, "offset": offset},
+        given=given,
         labels=row_labels(frame)[kept],
         data=frame,
+        family=family,
+        trials=response.trials,
+        response_levels=response.levels,
     )
-
-
-def _response(formula: Formula, evaluator: Evaluator) -> tuple[np.ndarray, str]:
-    node = formula.response
-    assert node is not None
-    value = evaluator.take(node)
-    if isinstance(value, Factor):
-        shown = ", ".join(value.levels[:4])
-        message = f"the response {node} is categorical ({shown}, ...): a Gaussian model needs numbers"
-        if set(value.levels) <= {"TRUE", "FALSE"}:
-            message += f"; for a linear probability model write as.numeric({node}) ~ ..."
-        elif _look_like_numbers(value.levels):
-            message += (
-                "; these look like numbers kept as text: convert the column with pandas.to_numeric first"
-            )
-        raise DataError(message)
-    if not isinstance(value, np.ndarray):
-        raise evaluator.error("the response is a constant, not a column", node)
-    y = value
-    if y.ndim == 2 and not (isinstance(node, Call) and node.func == "cbind" and y.shape[1] == 2):
-        message = f"the response has {y.shape[1]} columns: write one, or cbind(successes, failures)"
-        raise evaluator.error(message, node)
-    if not np.isfinite(y).all():
-        count = int((~np.isfinite(y)).sum())
-        raise DataError(f"the response {node} is infinite in {count} rows: filter or change them first")
-    if y.ndim == 1 and len(y) > 1 and np.ptp(y) == 0:
-        raise DataError(f"the response {node} is constant ({y[0]:g}): there is nothing to explain")
-    return y, node.name if isinstance(node, Name) else str(node)
-
-
-def _look_like_numbers(levels: tuple[str, ...]) -> bool:
-    try:
-        return bool(np.isfinite([float(level) for level in levels]).all())
-    except ValueError:
-        return False
 
 
 def _check_finite(columns: Columns, formula: Formula) -> None:
@@ -234,8 +228,23 @@ def _full_rank(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
     return columns.take(keep), tuple(columns.names[i] for i in gone)
 
 
+def _log_exposure(exposure: np.ndarray | None, family: Family) -> np.ndarray | None:
+    """What an exposure adds to the linear predictor."""
+    if exposure is None:
+        return None
+    if family.link != "log":
+        raise DataError(
+            f"exposure= goes with the log link, as of counts: the link of {family.spelled} is {family.spelled_link}"
+        )
+    if (exposure <= 0).any():
+        raise DataError(
+            "exposure= is positive numbers, such as the time or the population at risk of each row"
+        )
+    return np.log(exposure)
+
+
 def _total_offset(
-    formula: Formula, evaluator: Evaluator, given: np.ndarray | None, kept: np.ndarray
+    formula: Formula, evaluator: Evaluator, kept: np.ndarray, *given: np.ndarray | None
 ) -> np.ndarray | None:
     parts = []
     for node in formula.fixed.offsets:
@@ -243,7 +252,7 @@ def _total_offset(
         if np.ndim(value) > 1:
             raise evaluator.error("an offset is one column", node)
         parts.append(np.broadcast_to(value, len(evaluator.frame))[kept])
-    parts += [] if given is None else [given[kept]]
+    parts += [values[kept] for values in given if values is not None]
     if not parts:
         return None
     total = np.sum(parts, axis=0, dtype=float)

@@ -183,6 +183,8 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
 
 def _reference(design: Design) -> LmerEstimate | None:
     """A quick REML fit to parametrise and start the sampler by, or None where there is none."""
+    if not design.family.is_gaussian_identity:
+        return None
     try:
         return fit_lmer(design)
     except DataError:  # as many effects as rows, say: only a prior tells them from the residuals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ class Posterior:
         Mean over rows of one posterior predictive data set per draw.
     sample_stats : Dataset
         At least ``diverging`` and ``lp`` (log posterior density), each (chain, draw).
+    auxiliary : mapping of str to DataArray (chain, draw)
+        The family's other auxiliary parameters by our names.
     """
 
     fixef: xr.DataArray
@@ -78,6 +80,7 @@ class Posterior:
     blocks: tuple[BlockDraws, ...]
     mean_ppd: xr.DataArray
     sample_stats: xr.Dataset
+    auxiliary: Mapping[str, xr.DataArray] = field(default_factory=dict)
 
     @property
     def n_chains(self) -> int:

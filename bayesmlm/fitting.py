@@ -26,6 +26,7 @@ def fit(
     *,
     weights: Any = None,
     offset: Any = None,
+    exposure: Any = None,
     chains: int = 4,
     draws: int = 1000,
     tune: int = 1000,
@@ -39,7 +40,7 @@ def fit(
     file_refit: str = "on_change",
     prior_only: bool = False,
 ) -> Fit:
-    """Fit a Bayesian multilevel model with rstanarm's default priors, as its ``stan_lmer``.
+    """Fit a Bayesian multilevel model with rstanarm's default priors, as its ``stan_lmer`` and ``stan_glmer``.
 
     Parameters
     ----------
@@ -48,16 +49,27 @@ def fit(
     data
         A data frame of pandas, polars or another library that narwhals knows.
     family, link
-        Only "gaussian" with the identity link so far.
+        Family of the response by R's or Bambi's name, and its link (R's default if None): "gaussian", "binomial" (or
+        "bernoulli"), "poisson", "negativebinomial" ("neg_binomial_2"), "Gamma", "inverse.gaussian" ("wald"), "beta",
+        "t" ("student_t"), "beta_binomial", "lognormal", "exponential", "weibull", "zero_inflated_poisson",
+        "zero_inflated_binomial", "zero_inflated_negativebinomial", "hurdle_poisson", "hurdle_negativebinomial",
+        "hurdle_gamma", "hurdle_lognormal", "cumulative", "sratio", "categorical". The link may stand in the name, as in
+        "binomial(probit)". A binomial response is 0 or 1, TRUE or FALSE, a factor whose first level is failure,
+        ``cbind(successes, failures)``, or a proportion with `weights`.
     priors
         Priors that replace the defaults: by coefficient name, "(Intercept)", "fixed" (all slopes),
-        "sigma", a grouping factor, or "covariance" (all blocks). A grouping factor takes `decov` or `lkj`, a prior of
+        "sigma" or another auxiliary parameter of the family, a grouping factor, or "covariance" (all blocks).
+        A grouping factor takes `decov` or `lkj`, a prior of
         its standard deviations, or a dict of parts: ``{"sd": half_normal(5), "sd__x": exponential(1), "cor": lkj(2)}``.
         See `bayesmlm.priors.build_priors`.
     weights
-        Not available for Bayesian fits yet.
+        A column's name or an array. Of binomial proportions the numbers of trials. Of Gaussian responses as in lme4:
+        the residual variance is sigma^2 / weight. Of others the number of times that a row counts, as in rstanarm: its
+        log-likelihood is multiplied by the weight.
     offset
         Known part of the linear predictor: a column's name or an array.
+    exposure
+        Time or population at risk, for counts with the log link: its logarithm is added to the linear predictor.
     chains, draws, tune
         Number of chains, and of draws and warm-up iterations in each.
     seed
@@ -102,7 +114,9 @@ def fit(
     ConvergenceWarning
         If draws diverged, chains disagree, or effective sample sizes are low.
     """
-    design, used = specify(formula, data, family, link, priors, weights=weights, offset=offset)
+    design, used = specify(
+        formula, data, family, link, priors, weights=weights, offset=offset, exposure=exposure
+    )
     chosen_seed = new_seed() if seed is None else seed
     settings = Settings(
         chains, draws, tune, chosen_seed, target_accept, cores, progress, sampler, keep_ranef, prior_only

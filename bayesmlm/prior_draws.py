@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import xarray as xr
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockDraws, Posterior, block_weights, labelled, mean_ppd
 from bayesmlm.errors import BayesMLMError, PriorError
+from bayesmlm.families import draw
 from bayesmlm.newdata import NewDesign, new_design
 from bayesmlm.predictor import RowEffects, predictor_draws
 from bayesmlm.priors import Parameters, Priors, draw_parameters, log_prior
@@ -43,8 +44,10 @@ def sample_prior(
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(chains)]
     parts = [draw_parameters(design, priors, draws, rng) for rng in streams]
     fixef = labelled(np.stack([p.fixef for p in parts]), coefficient=list(design.coefficients))
-    sigma = labelled(np.stack([p.sigma for p in parts]))
-    group_mean, blocks = np.zeros(sigma.shape), []
+    residual = [p.sigma for p in parts if p.sigma is not None]
+    sigma = labelled(np.stack(residual)) if residual else None
+    auxiliary = {name: labelled(np.stack([p.auxiliary[name] for p in parts])) for name in priors.auxiliary}
+    group_mean, blocks = np.zeros((chains, draws)), []
     for i, block in enumerate(design.blocks):
         b = np.empty((chains, draws, len(kept[i]), len(block.columns)))
         for chain, (part, rng) in enumerate(zip(parts, streams, strict=True)):
@@ -54,8 +57,8 @@ def sample_prior(
         )
         blocks.append(block_draws(block, sd, factor, b, [block.levels[j] for j in kept[i]]))
     ppd = mean_ppd(fixef, sigma, group_mean, design, seed)
-    stats = _statistics(design, priors, fixef, sigma, blocks)
-    return Posterior(fixef, sigma, tuple(blocks), ppd, stats)
+    stats = _statistics(design, priors, fixef, sigma, auxiliary, blocks)
+    return Posterior(fixef, sigma, tuple(blocks), ppd, stats, auxiliary)
 
 
 def block_draws(
@@ -93,14 +96,21 @@ def _put_effects(
 
 
 def _statistics(
-    design: Design, priors: Priors, fixef: xr.DataArray, sigma: xr.DataArray, blocks: list[BlockDraws]
+    design: Design,
+    priors: Priors,
+    fixef: xr.DataArray,
+    sigma: xr.DataArray | None,
+    auxiliary: Mapping[str, xr.DataArray],
+    blocks: list[BlockDraws],
 ) -> xr.Dataset:
-    lp = np.full(sigma.shape, np.nan)
+    lp = np.full(fixef.shape[:2], np.nan)
     if priors.joint is None:
         sds, corrs = tuple(b.sd.values for b in blocks), tuple(b.corr.values for b in blocks)
-        parts = log_prior(design, priors, fixef.values, sigma.values, sds, corrs)
+        residual = None if sigma is None else sigma.values
+        others = {name: values.values for name, values in auxiliary.items()}
+        parts = log_prior(design, priors, fixef.values, residual, sds, corrs, others)
         lp = np.sum(list(parts.values()), axis=0)
-    return xr.Dataset({"lp": labelled(lp), "diverging": labelled(np.zeros(sigma.shape, dtype=bool))})
+    return xr.Dataset({"lp": labelled(lp), "diverging": labelled(np.zeros(lp.shape, dtype=bool))})
 
 
 def group_effects(
@@ -115,7 +125,7 @@ def group_effects(
 def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: int) -> xr.DataArray:
     """Draw data sets from the prior predictive distribution.
 
-    y = X beta + sum Z b + offset + e, e ~ N(0, sigma^2 / weight), everything drawn anew for each data set. Under the
+    eta = X beta + sum Z b + offset and y given eta by the family, everything drawn anew for each data set. Under the
     prior no level of a grouping factor differs from another, so those of the fit and new ones are drawn alike.
 
     Parameters
@@ -154,10 +164,10 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
         part = slice(start, min(draws, start + step))
         theta = draw_parameters(design, priors, part.stop - part.start, rng)
         mean = predictor_draws(theta.fixef, X, offset, _drawn_effects(design, new, theta, rng))
-        noise = rng.standard_normal(mean.shape) * theta.sigma[:, None]
-        if new is None and design.weights is not None:
-            noise /= np.sqrt(design.weights)
-        out[part] = mean + noise
+        parameters = theta.auxiliary if theta.sigma is None else {**theta.auxiliary, "sigma": theta.sigma}
+        known = {name: values[:, None] for name, values in parameters.items()}
+        trials, weights = (design.trials, design.weights) if new is None else (None, None)
+        out[part] = draw(design.family, mean, known, rng, trials, weights)
     return xr.DataArray(
         out, dims=("draw", "obs"), coords={"draw": np.arange(draws), "obs": np.arange(len(X))}
     )

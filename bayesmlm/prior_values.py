@@ -53,4 +53,6 @@ def prior_values(
     nothing = np.full((1, size), np.nan)
     stats = xr.Dataset({"lp": labelled(nothing), "diverging": labelled(np.zeros((1, size), dtype=bool))})
     fixef = labelled(drawn.fixef[None], coefficient=list(design.coefficients))
-    return Posterior(fixef, labelled(drawn.sigma[None]), tuple(blocks), labelled(nothing), stats)
+    sigma = None if drawn.sigma is None else labelled(drawn.sigma[None])
+    auxiliary = {name: labelled(values[None]) for name, values in drawn.auxiliary.items()}
+    return Posterior(fixef, sigma, tuple(blocks), labelled(nothing), stats, auxiliary)

@@ -42,7 +42,7 @@ def response_scale(design: Design) -> ResponseScale | None:
     node = design.formula.response
     assert node is not None
     names = {n.name for n in names_in(node)} & set(design.frame.columns)
-    if len(names) != 1 or design.y.ndim != 1:
+    if len(names) != 1:
         return None
     (column,) = names
     try:

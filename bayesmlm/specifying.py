@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesmlm.design import Design, build_design
-from bayesmlm.errors import BayesMLMError, DataError, DataWarning, FormulaError, PriorError, warn
+from bayesmlm.errors import DataWarning, FormulaError, PriorError, warn
+from bayesmlm.families import Family, read_family
 from bayesmlm.formula import Formula
 from bayesmlm.priors import Priors, build_priors, parts_of
 
@@ -14,45 +15,37 @@ from bayesmlm.priors import Priors, build_priors, parts_of
 def specify(
     formula: str | Formula,
     data: Any,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     link: str | None = None,
     priors: Mapping[str, Any] | None = None,
     *,
     weights: Any = None,
     offset: Any = None,
+    exposure: Any = None,
 ) -> tuple[Design, Priors]:
     """Return the design and the priors of a model; parameters and errors are those of `bayesmlm.fit`."""
-    design = specify_design(formula, data, family, link, weights=weights, offset=offset)
+    design = specify_design(formula, data, family, link, weights=weights, offset=offset, exposure=exposure)
     return design, build_priors(design, priors)
 
 
 def specify_design(
     formula: str | Formula,
     data: Any,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     link: str | None = None,
     *,
     weights: Any = None,
     offset: Any = None,
+    exposure: Any = None,
 ) -> Design:
     """Return a design that `bayesmlm.fit` can sample."""
-    _check_choices(family, link, weights)
-    design = build_design(formula, data, offset=offset)
+    chosen = read_family(family, link)
+    design = build_design(formula, data, chosen, weights=weights, offset=offset, exposure=exposure)
     if not design.blocks:
         text = design.formula.text
         message = "no random part: add one such as (1 | group), or fit bm.lm(...)"
         raise FormulaError(message, text, 0, len(text))
-    if design.y.ndim != 1:
-        raise DataError(f"the response {design.response} has {design.y.shape[1]} columns: gaussian takes one")
     return design
-
-
-def _check_choices(family: Any, link: Any, weights: Any) -> None:
-    if family != "gaussian" or link not in (None, "identity"):
-        asked = f"family = {family!r}, link = {link!r}"
-        raise BayesMLMError(f"{asked}: only family = 'gaussian' with the identity link is available")
-    if weights is not None:
-        raise BayesMLMError("weights are not available for Bayesian fits; bm.lmer(..., weights=) takes them")
 
 
 def carried_priors(given: Mapping[str, Any], design: Design) -> dict[str, Any]:

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bayesmlm"
 # A module may import only from modules named before it (or from its own package).
 ORDER = [
     "errors",
+    "families",
     "datasets",
     "syntax",
     "formula",
@@ -20,6 +21,7 @@ ORDER = [
     "evaluate",
     "coding",
     "rows",
+    "responses",
     "blocks",
     "design",
     "wanted",
@@ -31,8 +33,9 @@ ORDER = [
     "kernels",
     "variance",
     "reference",
-    "draws",
     "predictor",
+    "predictive_mean",
+    "draws",
     "prior_draws",
     "model",
     "sampling",

@@ -417,7 +417,7 @@ def test_implied_range_of_a_slope_per_unit_and_per_sd(design):
     np.testing.assert_allclose(x.per_sd, expected * frame().x.std())
     y = frame().y
     np.testing.assert_allclose(facts.mean, stats.norm(y.mean(), 2.5 * y.std()).ppf([0.05, 0.95]))
-    np.testing.assert_allclose(facts.sigma, stats.expon(scale=y.std()).ppf([0.05, 0.95]))
+    np.testing.assert_allclose(facts.auxiliary["sigma"], stats.expon(scale=y.std()).ppf([0.05, 0.95]))
 
 
 def test_prior_summary_says_it_in_words(design):

@@ -859,7 +859,7 @@ def test_the_samplers_own_target_is_not_carried_to_another_sampler(chosen):
         ({"priors": {"q": bm.normal()}}, bm.PriorError, "the model has no 'q'"),
         ({"formula": "~ . + q"}, bm.FormulaError, "unknown column 'q'"),
         ({"formula": "y ~ x"}, bm.FormulaError, "no random part"),
-        ({"weights": "w"}, bm.BayesMLMError, "weights are not available"),
+        ({"weights": "w"}, bm.DataError, "weights are positive"),
     ],
 )
 def test_update_refuses_in_words(chosen, asked, error, words):

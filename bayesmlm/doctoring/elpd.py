@@ -25,7 +25,7 @@ def linear_elpd(
     holds; given sigma the coefficients are normal. The draws are independent.
     """
     scaled = _prior_columns(design, priors)
-    if scaled is None or not isinstance(priors.sigma.used, Distribution):
+    if scaled is None or priors.sigma is None or not isinstance(priors.sigma.used, Distribution):
         return None
     columns, center = scaled
     root = np.ones(design.nobs) if design.weights is None else np.sqrt(design.weights)

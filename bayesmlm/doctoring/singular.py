@@ -194,6 +194,8 @@ def _prior(row: dict, low: float, high: float) -> dict:
 
 
 def _prior_sigma(priors: Priors, rng: np.random.Generator, size: int = 20_000) -> np.ndarray:
+    if priors.sigma is None:
+        return np.ones(size)
     used = priors.sigma.used
     return used.sample(rng, size) if isinstance(used, Distribution) else np.full(size, np.nan)
 

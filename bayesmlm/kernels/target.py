@@ -23,6 +23,8 @@ def obstacle(design: Design, priors: Priors) -> str:
     The prior of every fixed effect must be normal, that of sigma and of independent standard deviations
     exponential, gamma, half-normal, half-Student-t or half-Cauchy.
     """
+    if not design.family.is_gaussian_identity:
+        return f"the effects of a {design.family.name} model cannot be integrated out"
     fixed: Mapping[str, Adjusted] = dict(priors.coefficients)
     if priors.intercept is not None:
         fixed = {"(Intercept)": priors.intercept, **fixed}
@@ -31,6 +33,7 @@ def obstacle(design: Design, priors: Priors) -> str:
             return f"the slopes have a {prior.used.name} prior, which is not normal"
         if not isinstance(prior.used, Distribution) or prior.used.name != "normal":
             return f"the prior of {name} is not normal"
+    assert priors.sigma is not None
     if not isinstance(priors.sigma.used, Distribution) or priors.sigma.used.name not in SUPPORTED:
         return "the prior of sigma is none that the kernel knows"
     for label, covariance in priors.covariance.items():
@@ -86,6 +89,7 @@ def build_target(design: Design, priors: Priors) -> Target:
     """Lay out a model for which `obstacle` is empty."""
     cp = cross_products(design, orthogonal_basis(design))
     kernel = gaussian_kernel(cp)
+    assert priors.sigma is not None
     reals: list[np.ndarray] = [_univariate(priors.sigma.used)]
     table, first, size = [], 0, 3
     place = _places(cp, kernel.order)

@@ -208,5 +208,6 @@ def _set_priors(
     fixed = FixedEffects(design, renamed)
     for plan in plans:
         terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)
+    assert priors.sigma is not None
     # Nested under the parameter, so that a column named sigma or mu is not taken for the parameter.
     model.set_priors(priors={model.family.likelihood.parent: terms, "sigma": bambi_prior(priors.sigma.used)})

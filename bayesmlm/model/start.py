@@ -33,6 +33,7 @@ def start_values(
         The reference fit.
     """
     known = {name for name, prior in priors.coefficients.items() if isinstance(prior.used, Distribution)}
+    assert priors.sigma is not None
     values = {"sigma": np.array(estimate.sigma)} if isinstance(priors.sigma.used, Distribution) else {}
     fixed = dict(zip(design.coefficients, estimate.beta, strict=True))
     if priors.intercept is not None and isinstance(priors.intercept.used, Distribution):

@@ -2,16 +2,20 @@
 
 Defaults (Gaussian, identity link), as in rstanarm: the intercept of centred predictors is
 normal(mean(y), 2.5 sd(y)), slopes are normal(0, 2.5 sd(y) / sd(x)), sigma is exponential(1 / sd(y)), every
-block's covariance is decov(1, 1, 1, 1). Standard deviations have divisor n - 1 and are taken of each column.
+block's covariance is decov(1, 1, 1, 1). Standard deviations have divisor n - 1 and are taken of each column. With
+another link or family the intercept is normal(0, 2.5), slopes are normal(0, 2.5 / sd(x)), both 1.596 times as wide for
+probit, and other auxiliary parameters are exponential(1).
 """
 
 from bayesmlm.priors.build import Adjusted, Priors, build_priors
 from bayesmlm.priors.density import lkj_log_density, log_prior
 from bayesmlm.priors.families import (
     POSITIVE,
+    UNIT,
     Decov,
     Distribution,
     Lkj,
+    beta,
     cauchy,
     decov,
     exponential,
@@ -33,6 +37,7 @@ from bayesmlm.priors.sample import Parameters, draw_parameters, lkj_cholesky
 __all__ = [
     "POSITIVE",
     "R2D2",
+    "UNIT",
     "Adjusted",
     "Decov",
     "Distribution",
@@ -44,6 +49,7 @@ __all__ = [
     "Lkj",
     "Parameters",
     "Priors",
+    "beta",
     "build_priors",
     "cauchy",
     "decov",

@@ -12,16 +12,24 @@ from bayesmlm.design import Block, Design
 from bayesmlm.errors import PriorError
 from bayesmlm.priors.families import (
     POSITIVE,
+    UNIT,
     Decov,
     Distribution,
     Lkj,
+    beta,
     decov,
     exponential,
+    gamma,
     is_custom,
     normal,
 )
 from bayesmlm.priors.joint import Joint
 from bayesmlm.priors.overrides import block_prior, read_overrides
+
+REAL = ({"normal", "student_t", "cauchy", "laplace"}, "any real number: bm.normal, bm.student_t")
+POSITIVE_NUMBERS = (POSITIVE, "positive: bm.exponential, bm.half_normal")
+UNIT_INTERVAL = (UNIT, "a probability: bm.beta")
+PROBIT_WIDER = 1.5957691216057308  # dnorm(0) / dlogis(0): as steep at 0 as the logit
 
 
 @dataclass(frozen=True)
@@ -42,18 +50,22 @@ class Priors:
         Of the intercept after centring the predictors.
     coefficients : mapping of str to Adjusted
         By R's name, without the intercept. Slopes with a joint prior share it.
-    sigma : Adjusted
+    sigma : Adjusted or None
+        Of the residual standard deviation; None if the family has none.
     covariance : mapping of str to Decov or Lkj
         By block label.
     given : mapping of str to object
         The caller's choices as given, for another model of the same kind.
+    auxiliary : mapping of str to Adjusted
+        Of the family's other auxiliary parameters.
     """
 
     intercept: Adjusted | None
     coefficients: Mapping[str, Adjusted]
-    sigma: Adjusted
+    sigma: Adjusted | None
     covariance: Mapping[str, Decov | Lkj]
     given: Mapping[Any, Any] = field(default_factory=dict)
+    auxiliary: Mapping[str, Adjusted] = field(default_factory=dict)
 
     @property
     def joint(self) -> Joint | None:
@@ -63,7 +75,9 @@ class Priors:
     @property
     def custom(self) -> str:
         """Name a parameter whose prior is a ``bambi.Prior``, which only Bambi and PyMC can read; "" if none is."""
-        single = {**self.coefficients, "sigma": self.sigma}
+        single = {**self.coefficients, **self.auxiliary}
+        if self.sigma is not None:
+            single["sigma"] = self.sigma
         if self.intercept is not None:
             single["(Intercept)"] = self.intercept
         names = [name for name, prior in single.items() if is_custom(prior.used)]
@@ -82,7 +96,8 @@ def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> 
         The design.
     overrides
         By R's coefficient name, or the term as the formula spells it (a factor's name stands for all its
-        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"``, a block's label or its
+        coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"`` or another auxiliary parameter of the
+        family (``"aux"`` where it has one only), a block's label or its
         grouping factor, or ``"covariance"`` (all blocks). Of a block or grouping factor also parts: a prior of
         standard deviations stands for all of them, and a dict has ``"sd"``, ``"sd__<column>"`` and ``"cor"``, as
         in ``{"school": {"sd": half_normal(5), "sd__female": exponential(1), "cor": lkj(2)}}``. One part alone may
@@ -97,17 +112,55 @@ def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> 
     if overrides is not None and not isinstance(overrides, Mapping):
         raise PriorError(f"priors = {overrides!r}: give a dict, such as {{'sigma': bm.exponential(1)}}")
     chosen = read_overrides(overrides or {}, design, terms_of(design))
-    sd_y = float(np.std(design.y, ddof=1))
+    scale = _predictor_scale(design)
     intercept = None
     if "(Intercept)" in design.coefficients:
-        default = normal(float(design.y.mean()), 2.5, autoscale=True)
+        default = normal(scale.location, 2.5 * scale.wider, autoscale=True)
         given = _first(chosen.single, "(Intercept)", "Intercept", default=default)
-        intercept = _adjust(given, sd_y, "(Intercept)", real=True)
-    given = chosen.single.get("sigma", exponential(1.0, autoscale=True))
-    sigma = _adjust(given, sd_y, "sigma", real=False)
-    covariance = {b.label: _scaled(block_prior(b, chosen, decov()), b, sd_y) for b in design.blocks}
-    slopes = _slopes(design, chosen.single, sd_y)
-    return Priors(intercept, slopes, sigma, covariance, dict(overrides or {}))
+        intercept = _adjust(given, scale.sd, "(Intercept)", REAL)
+    auxiliary = _auxiliary(design, chosen.single)
+    covariance = {b.label: _scaled(block_prior(b, chosen, decov()), b, scale.sd) for b in design.blocks}
+    slopes = _slopes(design, chosen.single, scale)
+    sigma = auxiliary.pop("sigma", None)
+    return Priors(intercept, slopes, sigma, covariance, dict(overrides or {}), auxiliary)
+
+
+@dataclass(frozen=True)
+class _PredictorScale:
+    """What autoscaling measures the linear predictor by."""
+
+    location: float
+    sd: float
+    wider: float = 1.0
+
+
+def _predictor_scale(design: Design) -> _PredictorScale:
+    family = design.family
+    if family.has_sigma and family.link == "identity":
+        y = _on_predictor_scale(design)
+        return _PredictorScale(float(y.mean()), float(np.std(y, ddof=1)))
+    return _PredictorScale(0.0, 1.0, PROBIT_WIDER if family.link == "probit" else 1.0)
+
+
+def _on_predictor_scale(design: Design) -> np.ndarray:
+    """The response, or the logarithms of its positive values, whose residual standard deviation sigma is."""
+    return np.log(design.y[design.y > 0]) if design.family.name.endswith("lognormal") else design.y
+
+
+def _auxiliary(design: Design, chosen: Mapping[str, Any]) -> dict[str, Adjusted]:
+    defaults = {
+        "sigma": exponential(1.0, autoscale=True),
+        "nu": gamma(2.0, 0.1),
+        "psi": beta(1.0, 1.0),
+    }
+    names, found = design.family.auxiliary, {}
+    for name in names:
+        given = _first(
+            chosen, name, *(["aux"] * (len(names) == 1)), default=defaults.get(name, exponential(1.0))
+        )
+        factor = float(np.std(_on_predictor_scale(design), ddof=1)) if name == "sigma" else 1.0
+        found[name] = _adjust(given, factor, name, UNIT_INTERVAL if name == "psi" else POSITIVE_NUMBERS)
+    return found
 
 
 def terms_of(design: Design) -> list[str]:
@@ -127,12 +180,12 @@ def column_sd(X: np.ndarray) -> np.ndarray:
     return np.where(np.ptp(X, axis=0) == 0, 1.0, sd)
 
 
-def _slopes(design: Design, chosen: Mapping[str, Any], sd_y: float) -> dict[str, Adjusted]:
+def _slopes(design: Design, chosen: Mapping[str, Any], scale: _PredictorScale) -> dict[str, Adjusted]:
     """Prior of every coefficient but the intercept; a joint one is for all that have none of their own."""
     given, spreads = {}, column_sd(design.X)
     for name, term in zip(design.coefficients, terms_of(design), strict=True):
         if name != "(Intercept)":
-            default = normal(0.0, 2.5, autoscale=True)
+            default = normal(0.0, 2.5 * scale.wider, autoscale=True)
             given[name] = _first(chosen, name, term, "fixed", default=default)
             if isinstance(given[name], Joint) and (name in chosen or term in chosen):
                 raise PriorError(
@@ -140,17 +193,18 @@ def _slopes(design: Design, chosen: Mapping[str, Any], sd_y: float) -> dict[str,
                 )
     at = [j for j, name in enumerate(design.coefficients) if isinstance(given.get(name), Joint)]
     names = tuple(design.coefficients[j] for j in at)
-    together = chosen["fixed"].adjusted(names, spreads[at], sd_y) if at else None
+    together = chosen["fixed"].adjusted(names, spreads[at], scale.sd) if at else None
     return {
         name: Adjusted(given[name], together)
         if name in names
-        else _adjust(given[name], sd_y / spread, name, real=True)
+        else _adjust(given[name], scale.sd / spread, name, REAL)
         for name, spread in zip(design.coefficients, spreads, strict=True)
         if name in given
     }
 
 
-def _adjust(prior: Any, factor: float, name: str, real: bool) -> Adjusted:
+def _adjust(prior: Any, factor: float, name: str, support: tuple[set[str], str]) -> Adjusted:
+    kinds, words = support
     if isinstance(prior, Joint):
         raise PriorError(
             f"the prior of {name!r} is {prior.name}, one of all slopes together: give it as 'fixed'"
@@ -159,11 +213,8 @@ def _adjust(prior: Any, factor: float, name: str, real: bool) -> Adjusted:
         if isinstance(prior, Decov | Lkj) or not hasattr(prior, "args"):
             raise PriorError(f"the prior of {name!r} is {prior!r}: give one such as bm.normal(0, 1)")
         return Adjusted(prior, prior)  # a bambi.Prior is used as it stands
-    if real == (prior.name in POSITIVE):
-        kind = (
-            "any real number: bm.normal, bm.student_t" if real else "positive: bm.exponential, bm.half_normal"
-        )
-        raise PriorError(f"the prior of {name!r} is {prior.name}, but {name} is {kind}, ...")
+    if prior.name not in kinds:
+        raise PriorError(f"the prior of {name!r} is {prior.name}, but {name} is {words}, ...")
     return Adjusted(prior, prior.scaled(factor) if prior.autoscale else prior)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bayesmlm.design import Design
@@ -14,9 +16,10 @@ def log_prior(
     design: Design,
     priors: Priors,
     fixef: np.ndarray,
-    sigma: np.ndarray,
+    sigma: np.ndarray | None,
     sds: tuple[np.ndarray, ...],
     corrs: tuple[np.ndarray, ...],
+    auxiliary: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the log-densities of the priors, each normalised, by what they are about.
 
@@ -30,14 +33,18 @@ def log_prior(
         The model, with neither a ``bambi.Prior`` nor a joint prior of slopes: these have no density to evaluate here.
     fixef : ndarray, shape (..., k)
         The intercept being that of the predictors as given.
-    sigma : ndarray, shape (...)
+    sigma : ndarray, shape (...), or None
+        None if the family has none.
     sds, corrs : tuples of ndarray, shapes (..., p) and (..., p, p)
         Per block.
+    auxiliary : mapping of str to ndarray, shape (...)
+        The family's other auxiliary parameters.
 
     Returns
     -------
     dict of str to ndarray, shape (...)
-        ``"intercept"``, ``"slopes"``, ``"sigma"``, and ``"covariance (<block label>)"``; absent ones left out.
+        ``"intercept"``, ``"slopes"``, the auxiliary parameters' names, and ``"covariance (<block label>)"``;
+        absent ones left out.
     """
     out: dict[str, np.ndarray] = {}
     for j, name in enumerate(design.coefficients):
@@ -47,11 +54,16 @@ def log_prior(
         value = fixef @ design.X.mean(axis=0) if name == "(Intercept)" else fixef[..., j]
         key = "intercept" if name == "(Intercept)" else "slopes"
         out[key] = out.get(key, 0.0) + prior.used.log_density(value)
-    out["sigma"] = priors.sigma.used.log_density(sigma)
+    if priors.sigma is not None:
+        out["sigma"] = priors.sigma.used.log_density(sigma)
+    for name, adjusted in priors.auxiliary.items():
+        assert auxiliary is not None
+        out[name] = adjusted.used.log_density(auxiliary[name])
+    phi = np.ones(fixef.shape[:-1]) if sigma is None else sigma
     for block, sd, corr in zip(design.blocks, sds, corrs, strict=True):
         prior_of_block = priors.covariance[block.label]
         density = lkj_log_density(prior_of_block.regularization, corr)
-        out[f"covariance ({block.label})"] = density + sd_log_density(prior_of_block, sd, sigma)
+        out[f"covariance ({block.label})"] = density + sd_log_density(prior_of_block, sd, phi)
     return out
 
 

@@ -11,6 +11,7 @@ from bayesmlm.errors import PriorError
 
 MIN_SCALE = 1e-12  # rstanarm's floor under an autoscaled scale
 POSITIVE = {"half_normal", "half_student_t", "half_cauchy", "exponential", "gamma"}
+UNIT = {"beta"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Distribution:
     ----------
     name : str
         ``normal``, ``student_t``, ``cauchy``, ``laplace``, ``half_normal``, ``half_student_t``, ``half_cauchy``,
-        ``exponential`` or ``gamma``.
+        ``exponential``, ``gamma`` or ``beta``.
     parameters : tuple of (str, float)
         In rstanarm's names and order.
     autoscale : bool
@@ -58,6 +59,8 @@ class Distribution:
                 value = rng.laplace(location, scale, size)
             case "exponential":
                 value = rng.exponential(1 / p["rate"], size)
+            case "beta":
+                value = rng.beta(p["a"], p["b"], size)
             case _:
                 value = rng.gamma(p["shape"], 1 / p["rate"], size)
         return np.abs(value) if self.name.startswith("half_") else value
@@ -94,6 +97,8 @@ class Distribution:
                 found = stats.laplace(location, scale)
             case "exponential":
                 found = stats.expon(0, 1 / p["rate"])
+            case "beta":
+                found = stats.beta(p["a"], p["b"])
             case _:
                 found = stats.gamma(p["shape"], 0, 1 / p["rate"])
         return found, self.name.startswith("half_")
@@ -155,11 +160,16 @@ def gamma(shape: float = 2.0, rate: float = 1.0, autoscale: bool = False) -> Dis
     return _distribution("gamma", autoscale, shape=shape, rate=rate)
 
 
+def beta(a: float = 1.0, b: float = 1.0) -> Distribution:
+    """Beta prior, for a probability such as psi of zero-inflated and hurdle models; uniform by default."""
+    return _distribution("beta", False, a=a, b=b)
+
+
 @dataclass(frozen=True)
 class Decov:
     """rstanarm's prior of a covariance matrix: total variance, its shares, and the correlations.
 
-    For J columns, with phi = sigma for Gaussian models and 1 otherwise:
+    For J columns, with phi = sigma where the family has a residual standard deviation and 1 otherwise:
     tau ~ Gamma(shape, 1); trace = J (tau scale phi)^2; pi ~ Dirichlet(concentration);
     sd_j = sqrt(pi_j trace); corr ~ LKJ(regularization). For J = 1, sd = tau scale phi.
     """

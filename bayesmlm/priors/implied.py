@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,14 @@ class Implications:
     mean : tuple of float or None
         Expected response where all predictors are at their means; None without an intercept.
     slopes : tuple of ImpliedSlope
-    sigma : tuple of float
-        Residual standard deviation.
+    auxiliary : mapping of str to tuple of float
+        Residual standard deviation, and the family's other auxiliary parameters.
     blocks : tuple of Implied
     """
 
     mean: tuple[float, float] | None
     slopes: tuple[ImpliedSlope, ...]
-    sigma: tuple[float, float]
+    auxiliary: Mapping[str, tuple[float, float]]
     blocks: tuple[Implied, ...]
 
 
@@ -84,14 +85,20 @@ def implications(design: Design, priors: Priors, size: int = SIZE, seed: int = 1
     }
     joint = priors.joint
     if joint is not None:
-        ranges |= _joint_ranges(joint, priors.sigma.used, size, seed)
+        ranges |= _joint_ranges(joint, _sigma_prior(priors), size, seed)
     slopes = []
     for name, sd in zip(design.coefficients, column_sd(design.X), strict=True):
         if name in ranges:
             low, high = ranges[name]
             slopes.append(ImpliedSlope(name, (low, high), (low * float(sd), high * float(sd))))
     blocks = tuple(implied(design, priors, size, seed))
-    return Implications(mean, tuple(slopes), _range(priors.sigma.used), blocks)
+    own = {} if priors.sigma is None else {"sigma": priors.sigma}
+    ranges = {name: _range(prior.used) for name, prior in {**own, **priors.auxiliary}.items()}
+    return Implications(mean, tuple(slopes), ranges, blocks)
+
+
+def _sigma_prior(priors: Priors) -> object:
+    return None if priors.sigma is None else priors.sigma.used
 
 
 def _range(prior: object) -> tuple[float, float]:
@@ -114,9 +121,12 @@ def _joint_ranges(joint: Joint, sigma: object, size: int, seed: int) -> dict[str
 def implied(design: Design, priors: Priors, size: int = SIZE, seed: int = 1) -> list[Implied]:
     """Simulate the covariance priors; Monte Carlo error of a probability is below 0.002 by default."""
     rng = np.random.default_rng(seed)
-    sigma_prior = priors.sigma.used
+    sigma_prior = _sigma_prior(priors)
     known = isinstance(sigma_prior, Distribution)
-    sigma = sigma_prior.sample(rng, size) if known else np.full(size, np.nan)
+    if isinstance(sigma_prior, Distribution):
+        sigma = sigma_prior.sample(rng, size)
+    else:
+        sigma = np.full(size, 1.0 if sigma_prior is None else np.nan)
     sds = {
         b.label: priors.covariance[b.label].sample_sd(rng, size, len(b.columns), sigma) for b in design.blocks
     }

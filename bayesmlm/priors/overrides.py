@@ -99,7 +99,8 @@ def _has(part: Any, target: str, design: Design) -> bool:
 
 
 def _single_names(design: Design, terms: list[str]) -> set[str]:
-    names = {"fixed", "sigma", *design.coefficients, *terms}
+    auxiliary = design.family.auxiliary
+    names = {"fixed", *auxiliary, *["aux"] * (len(auxiliary) == 1), *design.coefficients, *terms}
     return names | {"Intercept"} if "(Intercept)" in design.coefficients else names - {"(Intercept)"}
 
 
@@ -153,7 +154,7 @@ def _unknown(key: str, design: Design) -> PriorError:
     slopes = [c for c in design.coefficients if c != "(Intercept)"]
     intercept = ["(Intercept)"] if "(Intercept)" in design.coefficients else []
     groups = dict.fromkeys(n for b in design.blocks for n in (b.label, b.group))
-    known = [*slopes, *intercept, "fixed", "sigma", ALL, *groups]
+    known = [*slopes, *intercept, "fixed", *design.family.auxiliary, ALL, *groups]
     parts = [f"{p} ({b.label})" for b in design.blocks for p in (SD, *(f"sd__{c}" for c in b.columns))]
     parts += [f"{COR} ({b.label})" for b in design.blocks if len(b.columns) > 1]
     exact = next((p for p in parts if p.startswith(f"{key} (")), None)

@@ -19,22 +19,27 @@ class Parameters:
     ----------
     fixef : ndarray, shape (size, k)
         The intercept is that of the predictors as given, not centred.
-    sigma : ndarray, shape (size,)
+    sigma : ndarray, shape (size,), or None
+        None if the family has none.
     sds : tuple of ndarray, shape (size, p)
         Per block.
     factors : tuple of ndarray, shape (size, p, p)
         Per block: Cholesky factors of the correlation matrices.
+    auxiliary : dict of str to ndarray, shape (size,)
+        The family's other auxiliary parameters.
     """
 
     fixef: np.ndarray
-    sigma: np.ndarray
+    sigma: np.ndarray | None
     sds: tuple[np.ndarray, ...]
     factors: tuple[np.ndarray, ...]
+    auxiliary: dict[str, np.ndarray]
 
 
 def draw_parameters(design: Design, priors: Priors, size: int, rng: np.random.Generator) -> Parameters:
     """Draw `size` independent values from priors among which is no ``bambi.Prior`` (`Priors.custom` is empty)."""
-    sigma = priors.sigma.used.sample(rng, size)
+    sigma = None if priors.sigma is None else priors.sigma.used.sample(rng, size)
+    phi = np.ones(size) if sigma is None else sigma
     fixef, joint = np.zeros((size, len(design.coefficients))), priors.joint
     for j, name in enumerate(design.coefficients):
         prior = priors.intercept if name == "(Intercept)" else priors.coefficients[name]
@@ -43,7 +48,7 @@ def draw_parameters(design: Design, priors: Priors, size: int, rng: np.random.Ge
             fixef[:, j] = prior.used.sample(rng, size)
     if joint is not None:
         together = [design.coefficients.index(name) for name in joint.columns]
-        fixef[:, together] = joint.sample(rng, sigma)
+        fixef[:, together] = joint.sample(rng, phi)
     if "(Intercept)" in design.coefficients:
         at = design.coefficients.index("(Intercept)")
         slopes = [j for j in range(fixef.shape[1]) if j != at]
@@ -51,9 +56,10 @@ def draw_parameters(design: Design, priors: Priors, size: int, rng: np.random.Ge
     sds, factors = [], []
     for block in design.blocks:
         covariance, p = priors.covariance[block.label], len(block.columns)
-        sds.append(covariance.sample_sd(rng, size, p, sigma))
+        sds.append(covariance.sample_sd(rng, size, p, phi))
         factors.append(lkj_cholesky(covariance.regularization, p, size, rng))
-    return Parameters(fixef, sigma, tuple(sds), tuple(factors))
+    auxiliary = {name: prior.used.sample(rng, size) for name, prior in priors.auxiliary.items()}
+    return Parameters(fixef, sigma, tuple(sds), tuple(factors), auxiliary)
 
 
 def lkj_cholesky(eta: float, p: int, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -86,10 +86,6 @@ def check_identified(design: Design) -> None:
             "the formula has no group effects such as (1 | school): this is a model for lm(), not lmer()"
         )
     n = design.nobs
-    if design.y.ndim > 1:
-        raise DataError(
-            f"the response {design.response} has two columns, for binomial models: lmer() needs one number per row"
-        )
     for block in design.blocks:
         bar, levels, p = str(block.bar), len(block.levels), len(block.columns)
         if levels < 2:

@@ -71,10 +71,17 @@ def prior_report(design: Design, priors: Priors, implications: Implications, dig
     if priors.coefficients:
         names = ", ".join(priors.coefficients)
         parts += [f"Coefficients ({names})", *_prior_pair(list(priors.coefficients.values()), digits), ""]
-    parts += ["Auxiliary (sigma)", *_prior_pair([priors.sigma], digits), "", "Covariance"]
+    for name, prior in _auxiliary(priors).items():
+        parts += [f"Auxiliary ({name})", *_prior_pair([prior], digits), ""]
+    parts += ["Covariance"]
     parts += [f" {label} ~ {prior_text(p, digits)}" for label, p in priors.covariance.items()]
     parts += [RULE, *_implied_report(design, priors, implications, digits)]
     return Report(tuple(parts), _prior_frame(priors, implications))
+
+
+def _auxiliary(priors: Priors) -> dict[str, Adjusted]:
+    """The priors of the auxiliary parameters, sigma first."""
+    return {**({} if priors.sigma is None else {"sigma": priors.sigma}), **priors.auxiliary}
 
 
 def _prior_pair(priors: Sequence[Adjusted], digits: int) -> list[str]:
@@ -91,7 +98,7 @@ def _prior_pair(priors: Sequence[Adjusted], digits: int) -> list[str]:
 def _implied_report(design: Design, priors: Priors, facts: Implications, digits: int) -> list[str | Grid]:
     """Say what the priors imply: a range for everything, and the shares of variance."""
     rows = [] if facts.mean is None else [("mean response at average predictors", facts.mean)]
-    rows += [("sigma", facts.sigma)]
+    rows += list(facts.auxiliary.items())
     rows += [
         (f"{item.label}: sd of {column}", tuple(bounds))
         for item in facts.blocks
@@ -145,7 +152,7 @@ def _prior_frame(priors: Priors, facts: Implications) -> pd.DataFrame:
     rows = [] if priors.intercept is None else [("(Intercept)", priors.intercept, facts.mean or nothing)]
     slopes = {slope.name: slope.per_unit for slope in facts.slopes}
     rows += [(name, prior, slopes[name]) for name, prior in priors.coefficients.items()]
-    rows += [("sigma", priors.sigma, facts.sigma)]
+    rows += [(name, p, facts.auxiliary[name]) for name, p in _auxiliary(priors).items()]
     data = [(n, prior_text(p.specified, 12), prior_text(p.used, 12), *r) for n, p, r in rows]
     for label, p in priors.covariance.items():
         data.append((label, prior_text(p, 12), prior_text(p, 12), *nothing))

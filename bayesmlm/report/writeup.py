@@ -110,7 +110,9 @@ def _priors_paragraph(design: Design, priors: Priors) -> Paragraph:
     for name, prior in priors.coefficients.items():
         groups.setdefault(prior_text(prior.specified), []).append((f"the coefficient of {name}", prior))
     parts += [_adjusted(group) for group in groups.values()]
-    parts.append(_adjusted([("the residual standard deviation", priors.sigma)]))
+    if priors.sigma is not None:
+        parts.append(_adjusted([("the residual standard deviation", priors.sigma)]))
+    parts += [_adjusted([(name.replace("_", " "), prior)]) for name, prior in priors.auxiliary.items()]
     parts += [_covariance(label, priors.covariance[label], design) for label in priors.covariance]
     return Paragraph("Priors", (f"{start}: {'; '.join(parts)}.",))
 

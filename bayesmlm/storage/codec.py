@@ -16,6 +16,7 @@ import pandas as pd
 
 from bayesmlm import blocks, covariance, design, source, transforms
 from bayesmlm.errors import FileError
+from bayesmlm.families import family
 from bayesmlm.formula import Bar, Formula, parse_formula
 from bayesmlm.priors import build, families, joint
 from bayesmlm.reference import estimate
@@ -25,7 +26,9 @@ from bayesmlm.storage.columns import decode_column, encode_column
 
 CLASSES = {
     name: value
-    for module in (blocks, build, covariance, design, estimate, families, joint, settings, source, transforms)
+    for module in (
+        *(blocks, build, covariance, design, estimate, families, family, joint, settings, source, transforms),
+    )
     for name, value in vars(module).items()
     if is_dataclass(value) and isinstance(value, type) and value.__module__ == module.__name__
 }

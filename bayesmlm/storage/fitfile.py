@@ -26,6 +26,7 @@ PROGRAM, FORMAT = "bayesmlm", 1
 PACKAGES = ("bambi", "pymc", "nutpie", "numpy", "pandas", "xarray")
 PLAIN = str | bool | int | float | list | tuple  # what is kept of the words about the sampler's statistics
 POSTERIOR, STATS, OBSERVED = "posterior", "sample_stats", "observed_data"
+AUXILIARY = "auxiliary."
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ def _posterior_arrays(posterior: Posterior) -> tuple[dict[str, Named], list[dict
     arrays: dict[str, Named] = {}
     for name, array in _data_arrays(posterior):
         arrays |= _labelled(array, name, "")
+    for name, array in posterior.auxiliary.items():
+        arrays |= _labelled(array, f"{AUXILIARY}{name}", "")
     blocks = []
     for block in posterior.blocks:
         found = dict(_data_arrays(block))
@@ -199,8 +202,7 @@ def _stat(values: np.ndarray, dims: tuple[str, ...]) -> Named:
 
 
 def _observed(design: Design) -> dict[str, Named]:
-    dims = ("row", "response")[: design.y.ndim]
-    return {f"{OBSERVED}/{safe(design.response)}": Named(design.y, dims)}
+    return {f"{OBSERVED}/{safe(design.response)}": Named(design.y, ("row",))}
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -239,7 +241,9 @@ def read_fit[T](path: Path, kind: Callable[..., T]) -> T:
 def _posterior(archive: Archive, blocks: list[dict[str, Any]]) -> Posterior:
     rest = {k.split("/", 1)[1]: v for k, v in archive.arrays.items() if k.startswith(f"{POSTERIOR}/")}
     whole = {f.name: None for f in fields(Posterior) if f.name not in {"blocks", "sample_stats"}}
-    found = {name: _read_labelled(rest, name, "") for name in whole if name in rest}
+    found: dict[str, Any] = {name: _read_labelled(rest, name, "") for name in whole if name in rest}
+    auxiliary = [name.removeprefix(safe(AUXILIARY)) for name in rest if name.startswith(safe(AUXILIARY))]
+    found["auxiliary"] = {name: _read_labelled(rest, f"{AUXILIARY}{name}", "") for name in auxiliary}
     read = []
     for block in blocks:
         suffix = f"[{block['label']}]"
@@ -247,7 +251,7 @@ def _posterior(archive: Archive, blocks: list[dict[str, Any]]) -> Posterior:
         own: dict[str, Any] = {name: _read_labelled(rest, name, suffix) for name in names}
         read.append(BlockDraws(**block, **own))
     stats = _stats(archive)
-    return Posterior(**{**whole, **found}, blocks=tuple(read), sample_stats=stats)  # type: ignore[arg-type]
+    return Posterior(**{**whole, **found}, blocks=tuple(read), sample_stats=stats)
 
 
 def _read_labelled(arrays: Mapping[str, Named], name: str, suffix: str) -> xr.DataArray:
