@@ -128,14 +128,6 @@ def _block(bar: Bar, label: str, group: Factor, evaluator: Evaluator) -> Block:
         if name != "(Intercept)" and np.ptp(column) == 0:
             message = f"{name} is constant, so its effect in {bar} cannot be told from an intercept's"
             warn(message, DataWarning)
-    n, n_levels, p = len(group.codes), len(group.levels), len(columns.names)
-    if n_levels * p >= n:
-        effects = f"{n_levels} levels" if p == 1 else f"{n_levels} levels x {p} columns"
-        message = (
-            f"{bar} has as many group effects ({effects}) as there are rows ({n}): the data cannot tell them "
-            "from the residuals, only a prior can; take a coarser grouping factor or fewer columns"
-        )
-        warn(message, DataWarning)
     return Block(
         label, bar.group_name, columns.names, group.levels, group.codes, columns.values, bar, columns.term
     )
@@ -151,3 +143,16 @@ def _warn_shared_columns(blocks: list[Block]) -> None:
                     "sum is seen in the data; write one block, or blocks without an effect in common"
                 )
                 warn(message, DataWarning)
+
+
+def warn_of_row_effects(blocks: tuple[Block, ...], what: str = "residuals") -> None:
+    """Warn of blocks with an effect for each row, where a row has an error of its own: `what`."""
+    for block in blocks:
+        n, n_levels, p = len(block.index), len(block.levels), len(block.columns)
+        if n_levels * p >= n:
+            effects = f"{n_levels} levels" if p == 1 else f"{n_levels} levels x {p} columns"
+            message = (
+                f"{block.bar} has as many group effects ({effects}) as there are rows ({n}): the data cannot tell "
+                f"them from the {what}, only a prior can; take a coarser grouping factor or fewer columns"
+            )
+            warn(message, DataWarning)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.blocks import Block as Block
-from bayesmlm.blocks import build_blocks, reject_repeated
+from bayesmlm.blocks import build_blocks, reject_repeated, warn_of_row_effects
 from bayesmlm.coding import Columns, independent_columns, model_columns
 from bayesmlm.columns import as_frame, row_labels
 from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
@@ -172,13 +172,18 @@ def build_design(
     reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
     _reject_zero(columns, parsed)
     columns, aliased = _full_rank(columns)
+    blocks = build_blocks(parsed, evaluator)
+    if family.has_sigma:
+        warn_of_row_effects(blocks)
+    elif family.name == "binomial" and response.trials is None:
+        warn_of_row_effects(blocks, "chance of a single trial")
     return Design(
         formula=parsed,
         response=response.text,
         y=response.y,
         X=columns.values,
         coefficients=columns.names,
-        blocks=build_blocks(parsed, evaluator),
+        blocks=blocks,
         frame=frame.loc[:, used_columns(parsed, frame)].iloc[kept].reset_index(drop=True),
         rows=kept,
         dropped=dropped,

@@ -1,4 +1,4 @@
-# Fits one model with rstanarm's stan_lmer, prints it, and writes its draws. Started by posterior_fits.py.
+# Fits one model with rstanarm's stan_lmer or stan_glmer, prints it, and writes its draws. Started by posterior_fits.py.
 #   Rscript --vanilla posterior.R folder key chains draws tune cores seed mark
 # The line `mark` ends the printed report. Then follows a JSON line with the seconds of the call and the divergences.
 # folder/key.draws.csv has one row per draw, chain by chain: fixed effects, standard deviations, correlations, sigma.
@@ -19,8 +19,9 @@ for (name in names(job$levels)) {
 }
 
 start <- proc.time()[["elapsed"]]
-fit <- suppressWarnings(stan_lmer(
+fit <- suppressWarnings(stan_glmer(
   as.formula(job$formula),
+  family = job$family,
   data = frame, chains = run[1], iter = run[2] + run[3], warmup = run[3],
   cores = run[4], seed = run[5], refresh = 0
 ))
@@ -32,8 +33,9 @@ flush(stdout())
 cpu <- sum(proc.time()[c("user.self", "sys.self")]) + sum(rstan::get_elapsed_time(fit$stanfit))
 
 all_draws <- as.matrix(fit)
-kept <- all_draws[, c(names(fixef(fit)), "sigma"), drop = FALSE]
-colnames(kept) <- c(names(fixef(fit)), "sigma")
+single <- intersect(c(names(fixef(fit)), "sigma"), colnames(all_draws))
+kept <- all_draws[, single, drop = FALSE]
+colnames(kept) <- single
 columns <- fit$glmod$reTrms$cnms
 for (group in names(columns)) {
   cov <- function(a, b) {

@@ -2,7 +2,7 @@
 
     uv run tests/benchmarks/posterior_fits.py             # ours, Bambi, and rstanarm if there is an Rscript with it
     ... --quick                                           # two models, ours and Bambi
-    ... --part models                                     # or scaling; both if not told
+    ... --part models                                     # or families, or scaling; all if not told
     ... --more                                            # and, on Bambi's graph, nutpie itself and PyMC's own NUTS
     ... --markdown                                        # and write docs/benchmarks_posterior.md
 
@@ -53,7 +53,8 @@ QUICK_MODELS = ("gcse_m3", "penicillin")
 PROGRAMS = ("bayesmlm", "bayesmlm pymc", "Bambi nutpie")
 MORE_PROGRAMS = ("nutpie on Bambi", "Bambi pymc")
 QUICK_PROGRAMS = ("bayesmlm", "Bambi nutpie")
-PARTS = ("models", "scaling")
+FAMILIES = ("cbpp", "grouseticks", "crossed_binary")
+PARTS = ("models", "families", "scaling")
 PAGE = ROOT / "docs" / "benchmarks_posterior.md"
 SECTION = re.compile(r"^## ", re.MULTILINE)
 
@@ -64,7 +65,12 @@ def main() -> None:
     pin_threads(1)
     page = heading(args)
     if "models" in args.parts:
-        page += ["", *models_section(args)]
+        keys = args.models or (QUICK_MODELS if args.quick else MODELS)
+        jobs = [job for job in public_models(False) if job.key in keys]
+        page += ["", "## The public models", "", *models_section(args, jobs)]
+    if "families" in args.parts:
+        jobs = [job for job in generalised_models() if job.key in (args.models or FAMILIES)]
+        page += ["", "## Generalised models", "", *CROSSED_BINARY, *models_section(args, jobs)]
     if "scaling" in args.parts and not args.quick:
         page += ["", *scaling_section()]
     text = "\n".join(page) + "\n"
@@ -83,7 +89,9 @@ def arguments() -> argparse.Namespace:
     )
     more = "on Bambi's graph also nutpie called directly, and PyMC's own NUTS"
     parser.add_argument("--more", action="store_true", help=more)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=None, help="these models only")
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS + FAMILIES, default=None, help="these models only"
+    )
     parser.add_argument("--markdown", nargs="?", const=str(PAGE), help=f"write the page, to docs/{PAGE.name}")
     return parser.parse_args()
 
@@ -103,10 +111,53 @@ def merged(old: str, new: str) -> str:
 # -- the public models -----------------------------------------------------------------------------
 
 
-def models_section(args: argparse.Namespace) -> list[str]:
+def generalised_models() -> list:
+    """The generalised models of lme4's documentation, and simulated answers of persons to items."""
+    import numpy as np
+    import pandas as pd
+    from sides import Job
+
+    from bayesmlm.datasets import load_dataset
+
+    cbpp, ticks = load_dataset("cbpp"), load_dataset("grouseticks")
+    ticks = ticks.assign(cHEIGHT=ticks["HEIGHT"] - ticks["HEIGHT"].mean())
+    rng = np.random.default_rng(20261)
+    person, item = (index.ravel() for index in np.indices((PERSONS, ITEMS)))
+    x = rng.standard_normal(PERSONS * ITEMS).round(3)
+    eta = -0.3 + 0.5 * x + 1.2 * rng.standard_normal(PERSONS)[person] + rng.standard_normal(ITEMS)[item]
+    y = rng.binomial(1, 1 / (1 + np.exp(-eta)))
+    answers = pd.DataFrame({"y": y, "x": x, "person": pd.Categorical(person), "item": pd.Categorical(item)})
+    return [
+        Job(
+            "cbpp",
+            "cbind(incidence, size - incidence) ~ period + (1 | herd)",
+            cbpp,
+            False,
+            "cbpp",
+            "binomial",
+        ),
+        Job(
+            "grouseticks",
+            "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)",
+            ticks,
+            False,
+            "grouseticks",
+            "poisson",
+        ),
+        Job("crossed_binary", "y ~ x + (1 | person) + (1 | item)", answers, False, "crossed", "binomial"),
+    ]
+
+
+PERSONS, ITEMS = 316, 24
+CROSSED_BINARY = [
+    f"crossed_binary: {PERSONS * ITEMS:,} simulated answers, 0 or 1, of {PERSONS} persons to {ITEMS} items, logit "
+    "-0.3 + 0.5 x + person + item with standard deviations 1.2 and 1.",
+    "",
+]
+
+
+def models_section(args: argparse.Namespace, jobs: list) -> list[str]:
     """Fit every model with every program and return the tables."""
-    keys = args.models or (QUICK_MODELS if args.quick else MODELS)
-    jobs = [job for job in public_models(False) if job.key in keys]
     programs, notes = chosen_programs(args)
     found: dict[str, dict[str, Outcome]] = {}
     start = os.getloadavg()[0]
@@ -118,7 +169,7 @@ def models_section(args: argparse.Namespace) -> list[str]:
                 found[job.key][program] = one = measure(program, Path(name), job.key, Run())
                 print(f"{job.key} {program}: {one}", file=sys.stderr, flush=True)
     load = f"Load average {start:.1f} at the start and {os.getloadavg()[0]:.1f} at the end."
-    return ["## The public models", "", *notes, *MEANING, load, "", *models_table(found), "", *summary(found)]
+    return [*notes, *MEANING, load, "", *models_table(found), "", *summary(found)]
 
 
 MEANING = [

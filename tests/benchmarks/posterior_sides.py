@@ -27,12 +27,14 @@ MARK = "-- the report is printed --"
 SECOND_CALL = 10.0  # seconds of a first call beyond which there is no second
 FEW = 20  # iterations of the uncounted process that fills the caches of compiled code
 
-# Bambi has neither R's names nor a / between grouping factors nor log().
+# Bambi has neither R's names nor a / between grouping factors nor log() nor cbind().
 BAMBI = {
+    "cbpp": "p(incidence, size) ~ period + (1 | herd)",
     "pastes": "strength ~ 1 + (1 | batch) + (1 | batch:cask)",
     "eng_lme9": "np.log(ATT8SCR) ~ np.log(PTFSM6CLA1A) + np.log(PERCTOT) + np.log(PNUMEAL) + PTPRIORLO + ADMPOL_PT "
     "+ (1 | OFSTEDRATING) + (1 | gor_name) + (1 | gor_name:LANAME)",
 }
+BAMBI_FAMILIES = {"crossed_binary": "bernoulli"}
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,18 @@ def write_models(jobs: list, folder: Path) -> None:
     from sides import write_jobs
 
     from bayesmlm.design import build_design
+    from bayesmlm.families import read_family
 
     write_jobs(jobs, folder)
     for job in jobs:
-        (folder / f"{job.key}.bayesmlm.pkl").write_bytes(pickle.dumps((job.formula, job.data)))
-        rows = job.data.iloc[build_design(job.formula, job.data).rows]
+        (folder / f"{job.key}.bayesmlm.pkl").write_bytes(pickle.dumps((job.formula, job.data, job.family)))
+        rows = job.data.iloc[build_design(job.formula, job.data, read_family(job.family)).rows]
         ordered = {c: rows[c].cat.as_ordered() for c in rows.select_dtypes("category")}
-        model = BAMBI.get(job.key, job.formula), rows.assign(**ordered)
+        model = (
+            BAMBI.get(job.key, job.formula),
+            rows.assign(**ordered),
+            BAMBI_FAMILIES.get(job.key, job.family),
+        )
         (folder / f"{job.key}.bambi.pkl").write_bytes(pickle.dumps(model))
 
 
@@ -190,12 +197,12 @@ class Bayesmlm:
     def __init__(self, sampler: str):
         self.sampler = sampler
 
-    def fit(self, formula: str, frame: Any, run: Run) -> Any:
+    def fit(self, formula: str, frame: Any, family: str, run: Run) -> Any:
         """Do the whole call."""
         import bayesmlm as bm
 
         chains = {"chains": run.chains, "draws": run.draws, "tune": run.tune, "cores": run.cores}
-        return bm.fit(formula, frame, seed=run.seed, sampler=self.sampler, progress=False, **chains)
+        return bm.fit(formula, frame, family, seed=run.seed, sampler=self.sampler, progress=False, **chains)
 
     def report(self, fit: Any) -> str:
         """Return what the user prints."""
@@ -208,7 +215,9 @@ class Bayesmlm:
         fixef, variance = fit.posterior.fixef, variance_draws(fit.posterior)
         named = {str(c): fixef.sel(coefficient=c) for c in fixef["coefficient"].values}
         named |= {str(p): variance.sel(parameter=p) for p in variance["parameter"].values}
-        return stacked(named | {"sigma": fit.posterior.sigma})
+        if fit.posterior.sigma is not None:
+            named["sigma"] = fit.posterior.sigma
+        return stacked(named | dict(fit.posterior.auxiliary))
 
     def divergent(self, fit: Any) -> int:
         """Return the number of draws that diverged."""
@@ -223,13 +232,13 @@ class Bambi:
     def __init__(self, method: str):
         self.method = method
 
-    def fit(self, formula: str, frame: Any, run: Run) -> Any:
+    def fit(self, formula: str, frame: Any, family: str, run: Run) -> Any:
         """Build the model and draw by `bambi.Model.fit`."""
         import bambi
         import numpy as np
 
         chains = {"chains": run.chains, "draws": run.draws, "tune": run.tune, "cores": run.cores}
-        model = bambi.Model(formula, frame, extra_namespace={"np": np})
+        model = bambi.Model(formula, frame, family=family, extra_namespace={"np": np})
         tree = model.fit(inference_method=self.method, random_seed=run.seed, progressbar=False, **chains)
         return model, tree
 
@@ -265,13 +274,13 @@ class NutpieOnBambi(Bambi):
     def __init__(self) -> None:
         super().__init__("nutpie")
 
-    def fit(self, formula: str, frame: Any, run: Run) -> Any:
+    def fit(self, formula: str, frame: Any, family: str, run: Run) -> Any:
         """Build the model, compile it and draw; only what Bambi keeps too."""
         import bambi
         import numpy as np
         import nutpie
 
-        model = bambi.Model(formula, frame, extra_namespace={"np": np})
+        model = bambi.Model(formula, frame, family=family, extra_namespace={"np": np})
         model.build()
         graph = model.backend.model
         kept = [v.name for v in graph.unobserved_RVs if not v.name.endswith("_offset") and v.name != "mu"]
@@ -292,9 +301,9 @@ SIDES = {
 def fit_here(program: str, folder: Path, key: str, run: Run, mark: str) -> None:
     """Fit once, print the report and the mark; fit again if that was quick; print the measurements."""
     side = SIDES[program]
-    formula, frame = pickle.loads((folder / f"{key}.{side.data}.pkl").read_bytes())
+    formula, frame, family = pickle.loads((folder / f"{key}.{side.data}.pkl").read_bytes())
     start = time.perf_counter()
-    fit = side.fit(formula, frame, run)
+    fit = side.fit(formula, frame, family, run)
     call = time.perf_counter() - start
     print(side.report(fit))
     print(mark, flush=True)
@@ -302,7 +311,7 @@ def fit_here(program: str, folder: Path, key: str, run: Run, mark: str) -> None:
     found = smallest(side.draws(fit)) if run.draws > FEW else {"ess": 0.0, "rhat": 0.0, "lowest": ""}
     if call < SECOND_CALL and run.draws > FEW:
         start = time.perf_counter()
-        side.fit(formula, frame, run)
+        side.fit(formula, frame, family, run)
         call = min(call, time.perf_counter() - start)
     cpu = sum(u.ru_utime + u.ru_stime for u in used)
     print(json.dumps({"call": call, "cpu": cpu, "divergent": side.divergent(fit), **found}))

@@ -28,13 +28,17 @@ PATIENCE = 20  # seconds after which statsmodels is interrupted
 
 @dataclass(frozen=True)
 class Job:
-    """A model and its data; `file` is what the data are called in the folder that R reads."""
+    """A model and its data; `file` is what the data are called in the folder that R reads.
+
+    `family` is R's name, without a link other than R's default.
+    """
 
     key: str
     formula: str
     data: pd.DataFrame
     reml: bool
     file: str
+    family: str = "gaussian"
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,10 @@ def write_jobs(jobs: list[Job], folder: Path) -> None:
         kinds = job.data.dtypes
         categorical = [c for c in job.data.columns if isinstance(kinds[c], pd.CategoricalDtype)]
         levels = {c: [str(v) for v in job.data[c].cat.categories] for c in categorical}
-        described[job.key] = {"formula": job.formula, "file": job.file, "reml": job.reml, "levels": levels}
+        described[job.key] = {
+            **{"formula": job.formula, "file": job.file, "reml": job.reml},
+            **{"family": job.family, "levels": levels},
+        }
     (folder / "jobs.json").write_text(json.dumps(described))
 
 
