@@ -197,8 +197,11 @@ def write_jobs(jobs: list[Job], folder: Path) -> None:
         categorical = [c for c in job.data.columns if isinstance(kinds[c], pd.CategoricalDtype)]
         levels = {c: [str(v) for v in job.data[c].cat.categories] for c in categorical}
         described[job.key] = {
-            **{"formula": job.formula, "file": job.file, "reml": job.reml},
-            **{"family": job.family, "levels": levels},
+            "formula": job.formula,
+            "file": job.file,
+            "reml": job.reml,
+            "family": job.family,
+            "levels": levels,
         }
     (folder / "jobs.json").write_text(json.dumps(described))
 
