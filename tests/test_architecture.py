@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "bayesmlm"
 ORDER = [
     "errors",
     "families",
+    "progress",
     "datasets",
     "syntax",
     "formula",

@@ -20,6 +20,7 @@ from bayesmlm.newdata import rows_of_fit
 from bayesmlm.predicted import fitted_values
 from bayesmlm.predicting import sample_of
 from bayesmlm.priors import Priors, implications
+from bayesmlm.progress import quietly
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.report import (
     PrintedVarCorr,
@@ -86,7 +87,8 @@ class Sampled:
     @classmethod
     def draw(cls, design: Design, priors: Priors, settings: Settings) -> Self:
         """Sample the posterior of a model; see `bayesmlm.drawing.draw_posterior`."""
-        drawn = draw_posterior(design, priors, settings)
+        with quietly(not settings.progress):
+            drawn = draw_posterior(design, priors, settings)
         return cls(
             design,
             priors,

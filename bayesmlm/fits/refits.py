@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from bayesmlm.fits.base import Sampled
 from bayesmlm.folds import leave_out
 from bayesmlm.left_out import Draws, Rows, long_draws
 from bayesmlm.priors import build_priors
+from bayesmlm.progress import meter
 
 Density = Callable[[Rows, Draws], np.ndarray]  # (S, m)
 
@@ -55,16 +55,17 @@ def predict_left_out(
     """
     values, notes = [], {}
     seeds = np.random.SeedSequence(seed).generate_state(len(left_out))
-    for i, ((name, held), own) in enumerate(zip(left_out.items(), seeds, strict=True), 1):
-        if fit.settings.progress:
-            end = "\n" if i == len(left_out) else "\r"
-            print(f"refit {i} of {len(left_out)}", end=end, file=sys.stderr, flush=True)
-        split = leave_out(fit.design, held)
-        again = _draw(fit, split.design, int(own))
-        posterior = again.posterior
-        found = density(split.rows, long_draws(split.design, posterior))
-        values.append(found.reshape(posterior.n_chains, -1, found.shape[1]))
-        notes[name] = again.notes
+    total = len(left_out)
+    with meter("refitting", fit.settings.progress) as shown:
+        for i, ((name, held), own) in enumerate(zip(left_out.items(), seeds, strict=True), 1):
+            shown.show(f"refit {i} of {total}", i - 1, total)
+            split = leave_out(fit.design, held)
+            again = _draw(fit, split.design, int(own))
+            posterior = again.posterior
+            found = density(split.rows, long_draws(split.design, posterior))
+            values.append(found.reshape(posterior.n_chains, -1, found.shape[1]))
+            notes[name] = again.notes
+        shown.finish(f"fitted again {total} times")
     return Predicted(values, notes)
 
 

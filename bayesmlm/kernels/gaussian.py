@@ -42,16 +42,24 @@ from bayesmlm.kernels.sums import (
     ordered_sums,
 )
 from bayesmlm.kernels.threads import one_thread
+from bayesmlm.progress import is_quiet
 
 PATIENCE = 2.5  # seconds after which a compilation is worth a word
 
 
 @cache
+def _announce() -> None:
+    """Say, once in a process, why there is nothing yet."""
+    note = "bayesmlm: compiling its numerical kernels, once after an installation (about 10 seconds)"
+    print(note, file=sys.stderr, flush=True)
+
+
+@cache
 def compiled(name: str) -> ModuleType:
     """Import a module of compiled functions; the first time ever, they are compiled, and the user is told."""
-    note = "bayesmlm: compiling its numerical kernels, once after an installation (about 10 seconds)"
-    timer = threading.Timer(PATIENCE, print, (note,), {"file": sys.stderr, "flush": True})
-    timer.start()
+    timer = threading.Timer(PATIENCE, _announce)
+    if not is_quiet():
+        timer.start()
     try:
         return importlib.import_module(f"bayesmlm.kernels.{name}")
     finally:

@@ -14,14 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 from scipy.stats import norm
 
 from bayesmlm.crossprod import cross_products, orthogonal_basis, with_response
 from bayesmlm.design import Design
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.kernels.threads import one_thread
+from bayesmlm.progress import meter
 from bayesmlm.reference.constrained import UnsettledError, components
 from bayesmlm.reference.deviance import degrees, eliminate
 from bayesmlm.reference.estimate import LmerEstimate
@@ -203,10 +202,11 @@ def _positive(value: int, name: str) -> int:
 
 def _watch(futures: list[Future], done: int, progress: bool) -> None:
     """Wait for all replicates, and show how many are done; an exception in one is raised at once."""
-    console = Console(stderr=True)
-    hidden = not progress or not (console.is_terminal or console.is_jupyter)
-    with Progress(console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("bootstrap", total=done + len(futures), completed=done)
+    total = done + len(futures)
+    with meter("bootstrap", progress) as shown:
+        shown.show("bootstrap", done, total)
         for future in as_completed(futures):
             future.result()
-            bar.advance(task)
+            done += 1
+            shown.show("bootstrap", done, total)
+        shown.finish(f"bootstrap: {total} replicates")

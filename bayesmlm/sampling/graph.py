@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -12,8 +11,9 @@ import xarray as xr
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Schema
-from bayesmlm.errors import SamplingError
 from bayesmlm.model import BambiModel, bambi_tree
+from bayesmlm.progress import meter
+from bayesmlm.sampling.running import run_nutpie
 from bayesmlm.sampling.settings import Settings, kept_chains
 
 
@@ -27,28 +27,11 @@ def sample(built: BambiModel, design: Design, settings: Settings) -> tuple[xr.Da
     SamplingError
         If the sampler cannot start, or is interrupted before the first draw after warm-up.
     """
-    if settings.progress:
-        print("compiling the model ...", end=" ", flush=True, file=sys.stderr)
-    compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names, **start_points(built))
-    if settings.progress:
-        print("sampling", flush=True, file=sys.stderr)
-    start = time.perf_counter()
-    try:
-        trace = nutpie.sample(
-            compiled,
-            chains=int(settings.chains),
-            draws=int(settings.draws),
-            tune=int(settings.tune),
-            cores=None if settings.cores is None else int(settings.cores),
-            seed=int(settings.seed),
-            progress_bar=settings.progress,
-            save_warmup=False,
-            target_accept=settings.target_accept,
-        )
-    except RuntimeError as problem:
-        raise SamplingError(
-            f"the sampler stopped: {problem}. Check the data for extreme values, or rescale the predictors"
-        ) from problem
+    with meter("compiling the model", settings.progress) as shown:
+        compiled = nutpie.compile_pymc_model(built.graph, var_names=built.schema.names, **start_points(built))
+        shown.show("sampling")
+        start = time.perf_counter()
+        trace = run_nutpie(compiled, settings, shown, save_warmup=False)
     seconds = time.perf_counter() - start
     return as_given(_finished(trace, settings), built.schema, design), seconds
 

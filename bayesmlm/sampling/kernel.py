@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +42,6 @@ def sample_marginal(
     start = time.perf_counter()
     with one_thread():
         mode, root = mode_and_root(target, estimate)
-        if settings.progress and sys.stderr.isatty():
-            print("sampling", flush=True, file=sys.stderr)
         walked = walk(target.standardised(mode, root), settings)
         posterior = effects_given(target, walked, settings, kept)
     return posterior, time.perf_counter() - start

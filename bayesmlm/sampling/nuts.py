@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import nutpie
 import pyarrow as pa
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 
-from bayesmlm.errors import SamplingError
 from bayesmlm.kernels.gaussian import compiled
 from bayesmlm.kernels.target import Target
 from bayesmlm.kernels.threads import one_thread
+from bayesmlm.progress import meter
+from bayesmlm.sampling.running import run_nutpie
 from bayesmlm.sampling.settings import Settings, kept_chains
 
 NAME, DIM = "x", "parameter"
@@ -98,37 +98,10 @@ def walk(target: Target, settings: Settings) -> Walk:
     def start(seed: int) -> np.ndarray:
         return np.random.default_rng(seed).choice([-1.0, 1.0], d)
 
-    with one_thread():
-        try:
-            run = nutpie.sample(
-                _Density(dims={}, target=target, start=start),
-                chains=int(settings.chains),
-                draws=int(settings.draws),
-                tune=int(settings.tune),
-                cores=None if settings.cores is None else int(settings.cores),
-                seed=int(settings.seed),
-                target_accept=settings.target_accept,
-                progress_bar=settings.progress,
-                blocking=False,
-                return_raw_trace=True,
-            )
-            trace = _wait(run)
-        except RuntimeError as problem:
-            raise SamplingError(
-                f"the sampler stopped: {problem}. Check the data for extreme values, or rescale the predictors"
-            ) from problem
+    density = _Density(dims={}, target=target, start=start)
+    with one_thread(), meter("sampling", settings.progress, terminal=False) as shown:
+        trace = run_nutpie(density, settings, shown, return_raw_trace=True)
     return _arranged(trace, settings)
-
-
-def _wait(run: Any) -> Any:
-    """Wait for the chains; an interrupt stops them. They must not outlive the interpreter."""
-    try:
-        return run.wait()
-    except KeyboardInterrupt:
-        return run.abort()
-    except BaseException:
-        run.cancel()
-        raise
 
 
 def _arranged(trace: Any, settings: Settings) -> Walk:
