@@ -18,7 +18,7 @@ def accuracy_report(accuracy: Accuracy, formula: str) -> Report:
     """Estimates with standard errors, then how far they can be trusted."""
     table = accuracy.estimates
     cells = [format_fixed(table[name], 1) for name in table]
-    grid = Grid(("Estimate", "SE"), tuple(zip(*cells, strict=True)), tuple(table.index))
+    grid = Grid(("Estimate", "SE"), tuple(zip(*cells, strict=True)), tuple(table.index), caption="Estimates")
     parts: list[str | Grid] = [f"formula: {formula}", _computed(accuracy), "", grid]
     if accuracy.method == "loo":
         parts += [RULE, *_loo_lines(accuracy)]

@@ -53,7 +53,8 @@ def _grid(rows: tuple[LrtRow, ...], digits: int) -> Grid:
     if _starred(rows):
         columns.append([stars(r.p_value).ljust(3) if np.isfinite(r.p_value) else "" for r in rows])
         heads.append("")
-    return Grid(tuple(heads), tuple(zip(*columns, strict=True)), tuple(r.model.name for r in rows))
+    names = tuple(r.model.name for r in rows)
+    return Grid(tuple(heads), tuple(zip(*columns, strict=True)), names, caption="Likelihood-ratio tests")
 
 
 def _sparse(texts: list[str], where: list[int], rows: tuple[LrtRow, ...]) -> list[str]:

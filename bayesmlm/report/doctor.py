@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 
@@ -15,7 +13,7 @@ from bayesmlm.report.diagnosis import (
     method,
     reference_sentences,
 )
-from bayesmlm.report.grid import Grid, Report
+from bayesmlm.report.grid import Grid, Part, Report, Sentences
 from bayesmlm.report.rformat import format_fixed, format_p
 from bayesmlm.report.words import listed
 
@@ -31,7 +29,7 @@ READ_ON = (
 
 def doctor_report(f: Findings) -> Report:
     """Lay out the doctor's page."""
-    parts: list[str | Grid] = [f"Doctor: {f.design.formula.spelled}", ""]
+    parts: list[Part] = [f"Doctor: {f.design.formula.spelled}", ""]
     parts += [*map(_wrapped, reference_sentences(f))]
     said = boundary_sentences(f)
     if f.boundary is not None and (said or f.degenerate or f.refused):
@@ -46,8 +44,8 @@ def doctor_report(f: Findings) -> Report:
     return Report(tuple(parts), f.ladder)
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+def _wrapped(text: str) -> Sentences:
+    return Sentences(text, WIDTH, "  ", "    ")
 
 
 def _boundary_grid(f: Findings) -> Grid:
@@ -117,7 +115,7 @@ def _blank_nan(values: pd.Series, places: int) -> list[str]:
     return [next(texts) if known else "" for known in values.notna()]
 
 
-def _legend(f: Findings) -> list[str]:
+def _legend(f: Findings) -> list[Sentences]:
     said = (
         "Chisq, p: likelihood ratio against the row above, both by ML; p by the mixture of chi-squares "
         "where a variance "

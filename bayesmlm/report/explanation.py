@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 
@@ -13,7 +11,7 @@ from bayesmlm.explaining.groups import COMPLETE, NESTED, SAME
 from bayesmlm.explaining.pieces import evaluator_of
 from bayesmlm.report.equation import Equation
 from bayesmlm.report.findings import marked
-from bayesmlm.report.grid import Grid, Report, dropped_sentence
+from bayesmlm.report.grid import Grid, Part, Report, Sentences, dropped_sentence
 from bayesmlm.report.words import bar_words, coefficient_words, counted, typed_bars
 
 WIDTH = 110
@@ -72,23 +70,25 @@ def level_frame(e: Explanation) -> pd.DataFrame:
 
 def explanation_report(e: Explanation, eq: Equation, html: bool = False) -> Report:
     """Lay out what a formula says about its data; with `html`, the equation as LaTeX for a notebook."""
-    parts: list[str | Grid] = [f"Formula: {e.design.formula.spelled}", *_rows(e), ""]
+    parts: list[Part] = [f"Formula: {e.design.formula.spelled}", *_rows(e), ""]
     typical = ", in a typical group (all group effects 0)" if e.design.blocks else ""
     parts += [f"Fixed effects{typical}, other predictors held:", *_terms(e), ""]
     parts += ["What varies between groups:", *_bars(e), ""] if e.design.blocks else ["No effects vary.", ""]
     parts += ["Groups:", _group_grid(e), *_pairs(e), ""] if e.design.blocks else []
     slopes = e.predictors[e.predictors["varying"]]
     parts += ["Predictors whose effects vary:", _slope_grid(slopes), ""] if len(slopes) else []
-    parts += ["Equation:", *([f"$${eq.latex}$$"] if html else map(_wrapped, eq.text.splitlines())), ""]
+    parts += [
+        "Equation:",
+        *([Sentences(f"$${eq.latex}$$", WIDTH)] if html else map(_wrapped, eq.text.splitlines())),
+        "",
+    ]
     found = [_wrapped(marked(f)) for f in e.findings]
     parts += ["Worth knowing (! look again, - good to know):", *found] if found else ["Nothing stands out."]
     return Report(tuple(parts), term_frame(e))
 
 
-def _wrapped(text: str, indent: str = "  ") -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
-    )
+def _wrapped(text: str, indent: str = "  ") -> Sentences:
+    return Sentences(text, WIDTH, indent, indent + "  ")
 
 
 def _rows(e: Explanation) -> list[str]:
@@ -113,13 +113,12 @@ def _rows(e: Explanation) -> list[str]:
     return [*lines, f"To learn: {counts}{groups}"]
 
 
-def _terms(e: Explanation) -> list[str]:
+def _terms(e: Explanation) -> list[Part]:
     frame = term_frame(e)
     width = min(max(map(len, frame.index), default=0), 34)
-    lines = []
+    lines: list[Part] = []
     for name, words in frame["meaning"].items():
-        head = f"  {str(name).ljust(width)}  "
-        lines.append(textwrap.fill(words, WIDTH, initial_indent=head, subsequent_indent=" " * (width + 6)))
+        lines.append(Sentences(words, WIDTH, "  ", " " * (width + 6), f"{str(name).ljust(width)}  "))
     levels = level_frame(e)
     for factor, part in levels.groupby("factor", sort=False):
         shown = [
@@ -131,7 +130,7 @@ def _terms(e: Explanation) -> list[str]:
     return lines
 
 
-def _bars(e: Explanation) -> list[str]:
+def _bars(e: Explanation) -> list[Sentences]:
     lines = []
     blocks = e.design.blocks
     for name, positions in typed_bars(e.design).items():
@@ -157,7 +156,7 @@ def _group_grid(e: Explanation) -> Grid:
     return Grid(heads, tuple(rows), tuple(f"  {name}" for name in e.groups.index))
 
 
-def _pairs(e: Explanation) -> list[str]:
+def _pairs(e: Explanation) -> list[Sentences]:
     return [_wrapped(_pair(row)) for row in e.pairs.to_dict("records")]
 
 

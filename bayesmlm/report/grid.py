@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm.covariance import VarCorr
 from bayesmlm.design import Design
+from bayesmlm.report.hypertext import document, heading_html, lines_html, paragraph_html, table_html
 from bayesmlm.report.rformat import format_fixed, format_numbers, text_table
 
 RULE = "------"
@@ -18,79 +19,116 @@ RULE = "------"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of strings: heads, rows, and names in front of the rows."""
+    """A table of strings: heads, rows, and names in front of the rows.
+
+    Attributes
+    ----------
+    headers, rows, row_names
+        The strings.
+    left : int
+        Number of columns that are left-justified in text.
+    caption : str
+        What HTML says above the table, where no line of the report does.
+    heads : int
+        Number of columns, empty ones apart, that name their row.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     row_names: tuple[str, ...] | None = None
     left: int = 0
+    caption: str = ""
+    heads: int = 0
 
     def text(self) -> list[str]:
         """Lay the table out in fixed-width columns."""
         return text_table(self.headers, self.rows, left=self.left, row_names=self.row_names)
 
-    def html(self) -> str:
-        """Return a table element; columns of numbers are right-justified, empty columns left out."""
-        columns = list(zip(self.headers, *self.rows, strict=True))
-        shown = [j for j, column in enumerate(columns) if any(cell.strip() for cell in column)]
-        align = {j: "right" if _numeric(columns[j][1:]) else "left" for j in shown}
-        head = "".join(
-            f'<th scope="col" style="text-align:{align[j]}">{_escape(self.headers[j])}</th>' for j in shown
+    def html(self, caption: str = "") -> str:
+        """Return a table element, with a caption if there is none of its own."""
+        return table_html(self.headers, self.rows, self.row_names, self.caption or caption, self.heads)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences, which text wraps into lines and HTML does not: their width is that of the page there.
+
+    The head, such as a name that the sentences are about, is emphasised in HTML.
+    """
+
+    words: str
+    width: int
+    first: str = ""
+    rest: str = "  "
+    head: str = ""
+
+    def __str__(self) -> str:
+        return textwrap.fill(
+            f"{self.head}{self.words}",
+            self.width,
+            initial_indent=self.first,
+            subsequent_indent=self.rest,
+            break_on_hyphens=False,
         )
-        corner = "<td></td>" if self.row_names is not None else ""
-        body = []
-        for i, row in enumerate(self.rows):
-            name = ""
-            if self.row_names is not None:
-                name = f'<th scope="row" style="text-align:left">{_escape(self.row_names[i])}</th>'
-            cells = "".join(f'<td style="text-align:{align[j]}">{_escape(row[j])}</td>' for j in shown)
-            body.append(f"<tr>{name}{cells}</tr>")
-        return f"<table><thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
-def _numeric(cells: Sequence[str]) -> bool:
-    """Whether a column holds numbers or intervals rather than words."""
-    return all(not c.strip() or c.strip()[0] in "+-[.0123456789<N" for c in cells)
-
-
-def _escape(text: str) -> str:
-    return html.escape(text.strip())
+Part = str | Grid | Sentences
 
 
 @dataclass(frozen=True)
 class Report:
-    """Something to read: lines and tables, in order; prints as text, and as HTML in a notebook.
+    """Something to read: lines, sentences and tables, in order; prints as text, and as HTML in a notebook.
 
     Attributes
     ----------
-    parts : tuple of str or Grid
-        A string is a line or several.
+    parts : tuple of str, Grid or Sentences
+        A string is a line or several. The line before a table is its caption in HTML.
     frame : DataFrame or None
         The numbers behind it, unrounded.
     """
 
-    parts: tuple[str | Grid, ...]
+    parts: tuple[Part, ...]
     frame: pd.DataFrame | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         lines: list[str] = []
         for part in self.parts:
-            lines += part.text() if isinstance(part, Grid) else [part]
+            lines += part.text() if isinstance(part, Grid) else [str(part)]
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         out: list[str] = []
-        for part in self.parts:
+        lines: list[str] = []
+        for i, part in enumerate(self.parts):
+            if isinstance(part, str):
+                lines.append("" if part == RULE else part)
+                continue
+            above = _heading(self.parts[:i], part)
+            if above:
+                lines = lines[: lines.index(above)]
+            out.append(lines_html(lines))
             if isinstance(part, Grid):
-                out.append(part.html())
-            elif part.strip() and part != RULE:
-                # Several lines are laid out in columns, which only a fixed-width font keeps.
-                out.append(
-                    f'<div style="white-space:pre-wrap;font-family:monospace">{html.escape(part)}</div>'
-                )
-        return f'<div class="bayesmlm">{"".join(out)}</div>'
+                out.append(part.html(above))
+            else:
+                out += [heading_html(above)] if above else []
+                out.append(paragraph_html(part.words, part.head))
+            lines = []
+        return document([*out, lines_html(lines)])
+
+
+def _heading(before: Sequence[Part], part: Grid | Sentences) -> str:
+    """Return the line that stands directly above a part; for a table, the title if nothing else is between them."""
+    if isinstance(part, Grid) and part.caption:
+        return ""
+    said = [p for p in before if not isinstance(p, str) or p.strip()]
+    last = before[-1] if before else None
+    if last == "" and len(said) == 1 and isinstance(part, Grid):
+        last = said[0]
+    if not isinstance(last, str) or not last.strip() or last == RULE or "\n" in last:
+        return ""
+    return last if isinstance(part, Grid) or last.endswith(":") else ""
 
 
 class PrintedVarCorr(VarCorr):
@@ -102,7 +140,8 @@ class PrintedVarCorr(VarCorr):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return Report((random_effects_grid(self, ("Std.Dev.",), 5),))._repr_html_()
+        grid = random_effects_grid(self, ("Std.Dev.",), 5)
+        return Report((replace(grid, caption="Variance components"),))._repr_html_()
 
 
 def printed_varcorr(varcorr: VarCorr) -> PrintedVarCorr:
@@ -135,7 +174,7 @@ def random_effects_grid(
     if varcorr.sigma is not None:
         rows.append(("Residual", "", *(column[-1] for column in columns), *[""] * (widest - 1)))
     heads = ("Groups", "Name", *which, *(["Corr", *[""] * (widest - 2)] if widest > 1 else []))
-    return Grid(("", *heads), tuple(("", *row) for row in rows), left=99)
+    return Grid(("", *heads), tuple(("", *row) for row in rows), left=99, heads=2)
 
 
 def _corr_text(value: float, decimals: int) -> str:

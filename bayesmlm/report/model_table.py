@@ -14,6 +14,7 @@ import pandas as pd
 
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.report.grid import RULE, Grid, Report
+from bayesmlm.report.hypertext import with_scopes
 from bayesmlm.report.markup import markdown_text
 from bayesmlm.report.model_cells import Head, Line, Style, legend, table_lines, value_head
 
@@ -25,7 +26,10 @@ LATEX_SPECIAL = {
 }  # pandas leaves these as they are
 LATEX_NOTE = str.maketrans({"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", **LATEX_SPECIAL})
 CSS = [
-    {"selector": "", "props": "border-collapse: collapse; border-bottom: 2px solid; border-top: 2px solid;"},
+    {
+        "selector": "",
+        "props": "margin: 0.3em 0; border-collapse: collapse; border-bottom: 2px solid; border-top: 2px solid;",
+    },
     {
         "selector": "caption",
         "props": "caption-side: bottom; text-align: left; font-size: 90%; max-width: 60em;",
@@ -34,8 +38,8 @@ CSS = [
     {"selector": "thead th", "props": "text-align: center;"},
     {"selector": "tbody th", "props": "text-align: left; white-space: nowrap;"},
     {"selector": "tbody td", "props": "text-align: center; white-space: nowrap;"},
-    {"selector": "thead tr:last-child th", "props": "border-bottom: 1px solid;"},
-    {"selector": "tbody tr:has(th.level0) > *", "props": "border-top: 1px solid #bbb;"},
+    {"selector": "thead tr:last-child > *", "props": "border-bottom: 1px solid;"},
+    {"selector": "tbody tr:has(th.level0) > *", "props": "border-top: 1px solid rgba(128, 128, 128, 0.6);"},
     {"selector": "tbody th.level0", "props": "font-style: italic;"},
 ]
 
@@ -168,10 +172,10 @@ class ModelTable:
 
         note = " ".join([*_sentence(caption), *map(html.escape, self.notes)])
         styler = self._styler("html", str, _minus("\N{MINUS SIGN}"), note)
-        return styler.set_table_styles(CSS).to_html(doctype_html=document)
+        return with_scopes(styler.set_table_styles(CSS).to_html(doctype_html=document))
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        return f'<div style="overflow-x:auto">{self.to_html()}</div>'
 
     def to_latex(self, caption: str | None = None, *, label: str | None = None, notes: bool = True) -> str:
         """The table as LaTeX, which needs the package booktabs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -50,7 +51,11 @@ def fit_report(
     levels = " ".join(f"{g} {n}," for g, n in by_size(design)).rstrip(",")
     parts: list[str | Grid] = ["bayesmlm.fit", *_header(design)]
     parts += [" sample:       prior only: no data used", RULE] if prior_only else [RULE]
-    parts += [_point_grid(coefficients, digits)] if len(coefficients) else ["No fixed effects"]
+    parts += (
+        [replace(_point_grid(coefficients, digits), caption="Fixed effects")]
+        if len(coefficients)
+        else ["No fixed effects"]
+    )
     if len(auxiliary):
         parts += ["", "Auxiliary parameter(s):", _point_grid(auxiliary, digits)]
     parts += ["", "Error terms:", random_effects_grid(varcorr, ("Std.Dev.",), 5, digits)]
@@ -92,7 +97,11 @@ def diagnostics_report(
     columns += [format_fixed(chains[name].to_numpy(), places) for name, places in decimals.items()]
     names = tuple(f"chain {i}" for i in chains.index)
     parts: list[str | Grid] = [f"Sampler: {sampler}", f"Draws:   {n_draws} in {len(chains)} chains", ""]
-    parts += [Grid(heads, tuple(zip(*columns, strict=True)), names), "", "Worst of all parameters:"]
+    parts += [
+        Grid(heads, tuple(zip(*columns, strict=True)), names, caption="Chains"),
+        "",
+        "Worst of all parameters:",
+    ]
     for label, name, worst, places in (
         ("Rhat", "rhat", "idxmax", 3),
         ("bulk ESS", "ess_bulk", "idxmin", 0),

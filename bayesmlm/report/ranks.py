@@ -75,7 +75,7 @@ def _grid(ranking: Ranking, shown: pd.DataFrame, n: int) -> Grid:
         rows.insert(ENDS, ("",) * len(rows[0]))
         names.insert(ENDS, f"... {n - len(shown)} more")
     heads = ("n", "Median", interval, "rank", interval, f"P(top {ranking.top})", f"P(last {ranking.bottom})")
-    return Grid((*heads, "P(above)", "class", "tier"), tuple(rows), tuple(names))
+    return Grid((*heads, "P(above)", "class", "tier"), tuple(rows), tuple(names), caption="Ranks")
 
 
 def _decimals(frame: pd.DataFrame) -> int:

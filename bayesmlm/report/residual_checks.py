@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm.pooling_factors import DATA_LEVEL
-from bayesmlm.report.grid import Grid, Report
+from bayesmlm.report.grid import Grid, Part, Report, Sentences
 from bayesmlm.report.rformat import format_fixed
 from bayesmlm.residual_checks import ResidualChecks
 
@@ -34,7 +33,7 @@ def printed_checks(checks: ResidualChecks) -> PrintedChecks:
 
 def checks_report(checks: ResidualChecks) -> Report:
     """Lay out residual checks: shape by level, spread by fitted value, and what stands out, in words."""
-    parts: list[str | Grid] = [
+    parts: list[Part] = [
         "Standardized errors of each level (normal with sd 1 if the model is right)",
         "",
     ]
@@ -52,8 +51,8 @@ def checks_report(checks: ResidualChecks) -> Report:
     return Report(tuple(parts), checks.shape)
 
 
-def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+def _wrap(text: str) -> Sentences:
+    return Sentences(text, WIDTH)
 
 
 def _name(row: dict) -> str:
