@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "gallery_pages",
     "mathml",
+    "notebook_pages",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -33,9 +34,10 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = [
     "_build",
     "gallery.md",  # the gallery's list for readers of the repository; here it is gallery/index
-    *("gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.md5", "gallery/**/*.json"),
+    *("gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "gallery/*.json"),
     "gallery/sg_execution_times.rst",
     "sg_execution_times.rst",
+    "**/.ipynb_checkpoints",
 ]
 suppress_warnings = ["config.cache"]
 html_math_renderer = "mathml"
@@ -74,6 +76,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "bayesmlm"
 html_static_path = ["_static"]
 html_css_files = ["bayesmlm.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}  # of the system, until the reader chooses
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

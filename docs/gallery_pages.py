@@ -7,6 +7,8 @@ progress, which go to stderr, are no part of what an example prints.
 from __future__ import annotations
 
 import re
+import zipfile
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -15,10 +17,15 @@ HEAD = "\n.. rst-class:: sphx-glr-script-out\n\n .. code-block:: none\n"
 PRINTED = re.compile(re.escape(HEAD) + r"((?:\n+    .*)+)")
 PROGRESS = re.compile(r"\n+    (?:sampling|bayesmlm: compiling its numerical kernels.*)(?=\n|$)")
 
+IGNORED = re.compile(
+    r"^# sphinx_gallery_start_ignore\n.*?^# sphinx_gallery_end_ignore\n\n?", re.MULTILINE | re.DOTALL
+)
+
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Change pages before they are read."""
+    """Change pages before they are read, and what can be downloaded after it was written."""
     app.connect("source-read", _clean_page)
+    app.connect("build-finished", _clean_downloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -38,3 +45,24 @@ def _block(printed: re.Match[str]) -> str:
     rest = PROGRESS.sub("", printed[1])
     text = rest.strip("\n")  # the first line may be indented further than the block
     return f"{HEAD}\n{text}" if text else ""
+
+
+def _clean_downloads(app: Sphinx, problem: Exception | None) -> None:
+    """Take out of the scripts to download what runs them here: they come without the module that it needs."""
+    if problem is not None:
+        return
+    folder = Path(app.outdir) / "_downloads"
+    for script in folder.glob("*/[0-9]*.py"):
+        script.write_text(without_ignored(script.read_text(encoding="utf-8")), encoding="utf-8")
+    for archive in folder.glob("*/[0-9]*.zip"):
+        with zipfile.ZipFile(archive) as old:
+            files = {name: old.read(name) for name in old.namelist()}
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as new:
+            for name, content in files.items():
+                text = without_ignored(content.decode()) if name.endswith(".py") else content
+                new.writestr(name, text)
+
+
+def without_ignored(script: str) -> str:
+    """Leave out of a script what the gallery does not show."""
+    return IGNORED.sub("", script)

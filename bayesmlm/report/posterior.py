@@ -9,10 +9,20 @@ import pandas as pd
 
 from bayesmlm.covariance import VarCorr
 from bayesmlm.design import Design
-from bayesmlm.report.grid import RULE, Grid, Report, by_size, dropped_sentence, random_effects_grid
+from bayesmlm.report.grid import (
+    RULE,
+    Grid,
+    Part,
+    Report,
+    Sentences,
+    by_size,
+    dropped_sentence,
+    random_effects_grid,
+)
 from bayesmlm.report.rformat import format_fixed, format_numbers
 
 MOST_DECIMALS = 5
+WIDTH = 100
 
 
 def fit_report(
@@ -154,20 +164,22 @@ def summary_report(
     ]
     statistics = [c for c in frame.columns if c not in {"mcse", "n_eff", "Rhat"}]
     estimates = frame.drop(index=["mean_PPD", "log-posterior"], errors="ignore")
-    parts: list[str | Grid] = [*info]
+    parts: list[Part] = [*info]
     if len(estimates):
         parts += ["Estimates:", _estimate_grid(estimates[statistics], digits)]
     if "mean_PPD" in frame.index:
         parts += ["", "Fit Diagnostics:", _estimate_grid(frame.loc[["mean_PPD"], statistics], digits), ""]
-        parts += [
-            "mean_PPD is the mean of one replicated data set per draw: compare it with the observed mean of"
-        ]
-        parts += [f"{design.response}, {format_numbers([design.y.mean()], 5)[0]}"]
+        observed = f"{design.response}, {format_numbers([design.y.mean()], 5)[0]}"
+        said = (
+            "mean_PPD is the mean of one replicated data set per draw: compare it with the observed mean of "
+        )
+        parts += [Sentences(said + observed, WIDTH, rest="")]
     parts += ["", "MCMC diagnostics", _mcmc_grid(frame, digits), ""]
-    parts += [
-        "mcse is the Monte Carlo standard error of the mean, n_eff the bulk effective sample size, and Rhat the"
-    ]
-    parts += ["rank-normalised split potential scale reduction factor (at convergence Rhat = 1)."]
+    said = (
+        "mcse is the Monte Carlo standard error of the mean, n_eff the bulk effective sample size, and Rhat the "
+        "rank-normalised split potential scale reduction factor (at convergence Rhat = 1)."
+    )
+    parts += [Sentences(said, WIDTH, rest="")]
     return Report(tuple(parts), frame)
 
 
