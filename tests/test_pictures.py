@@ -29,8 +29,8 @@ from bayesmlm.plots import (
     plot_trace,
     plot_variance,
 )
+from bayesmlm.plots.colours import ON_LIGHT
 from bayesmlm.plots.names import name_points
-from bayesmlm.plots.style import NO_POOLING, QUALITATIVE
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.result import Fit
@@ -385,8 +385,8 @@ def test_ranks_are_drawn_from_the_first_at_the_top(sleep):
         segments(ax.collections[0])[:, :, 0], table[["rank_low", "rank_high"]][::-1]
     )
     colours = [to_hex(c).upper() for c in ax.collections[0].get_colors()]
-    assert colours.count(NO_POOLING) == 1
-    assert colours.index(NO_POOLING) == table["level"].tolist()[::-1].index("308")
+    assert colours.count(ON_LIGHT.no_pooling) == 1
+    assert colours.index(ON_LIGHT.no_pooling) == table["level"].tolist()[::-1].index("308")
     left, right = ax.get_xlim()
     assert left > right
 
@@ -399,7 +399,7 @@ def test_chains_have_a_panel_per_parameter(sleep, kind):
     if kind == "trace":
         drawn = np.stack([x.get_ydata() for x in axes[0].lines])
         np.testing.assert_array_equal(drawn, sleep.posterior.fixef.values[..., 1])
-        assert {to_hex(x.get_color()).upper() for x in axes[0].lines} <= set(QUALITATIVE)
+        assert {to_hex(x.get_color()).upper() for x in axes[0].lines} <= set(ON_LIGHT.qualitative)
 
 
 def test_energies_are_drawn_where_the_sampler_kept_them(sleep):

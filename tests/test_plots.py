@@ -12,7 +12,8 @@ from matplotlib.quiver import Quiver
 
 from bayesmlm.errors import DataError
 from bayesmlm.plots import plot_caterpillar, plot_pooling_panels, plot_shrinkage
-from bayesmlm.plots.style import NO_ESTIMATE, PALE, PARTIAL
+from bayesmlm.plots.colours import ON_LIGHT
+from bayesmlm.plots.style import NO_ESTIMATE
 
 matplotlib.use("Agg")
 HALF_ROW = 0.5
@@ -265,7 +266,11 @@ def test_effects_are_sorted_with_their_intervals_and_references():
 def test_an_interval_that_excludes_zero_is_darker():
     table = effects_table(3).assign(conf_low=[-1, 0.1, -3], conf_high=[1, 2, -0.1], estimate=[0, 1, -2])
     ax = caterpillar(table)
-    assert [to_hex(c).upper() for c in ax.collections[0].get_colors()] == [PARTIAL, PALE, PARTIAL]
+    assert [to_hex(c).upper() for c in ax.collections[0].get_colors()] == [
+        ON_LIGHT.partial,
+        ON_LIGHT.pale,
+        ON_LIGHT.partial,
+    ]
     assert words(ax.get_legend()) == ["median, interval", "interval excludes 0", "BLUP"]
 
 

@@ -1,13 +1,15 @@
 """Tables in, matplotlib Axes out. Nothing is computed here."""
 
+from bayesmlm.plots.calibration import plot_calibration
 from bayesmlm.plots.caterpillar import plot_caterpillar
 from bayesmlm.plots.chains import plot_energy, plot_trace
-from bayesmlm.plots.checks import plot_calibration, plot_check
+from bayesmlm.plots.checks import plot_check
 from bayesmlm.plots.components import plot_variance
+from bayesmlm.plots.effects import plot_effects
 from bayesmlm.plots.ellipses import plot_ellipses
+from bayesmlm.plots.groups import plot_groups
 from bayesmlm.plots.intervals import plot_coefficients
 from bayesmlm.plots.panels import plot_pooling_panels
-from bayesmlm.plots.predictions import plot_effects, plot_groups
 from bayesmlm.plots.prior_posterior import plot_prior_posterior
 from bayesmlm.plots.profiles import plot_profile
 from bayesmlm.plots.ranks import plot_ranks

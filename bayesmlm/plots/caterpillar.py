@@ -13,12 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from bayesmlm.errors import DataError
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    DARK,
-    GREY,
-    PALE,
-    PARTIAL,
     Captions,
     figure_legend,
     finish_rows,
@@ -101,7 +97,11 @@ def plot_caterpillar(
     for panel, part in zip(axes, parts, strict=True):
         ordered = part.sort_values("estimate", kind="stable", ignore_index=True)
         points = _draw(panel, ordered, style)
-        handles = _legend_entries(rows, points, conf_level, point, reference_label) if legend else []
+        handles = (
+            _legend_entries(rows, points, palette_of(panel), conf_level, point, reference_label)
+            if legend
+            else []
+        )
         word = str(part["group"].iloc[0]) if label is None else label
         captions = Captions(word, title if single else None, xlabel, ylabel, legend, max_labels)
         across = f"{part['term'].iloc[0]}: deviation of each {word}"
@@ -137,18 +137,18 @@ def _excludes_zero(rows: pd.DataFrame) -> np.ndarray:
 
 def _draw(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any]) -> PathCollection:
     """Draw the effects of one group on one term, in the order of the rows; return the points."""
-    y, pitch = np.arange(len(rows)), set_rows(ax, len(rows))
-    shades = [PARTIAL if away else PALE for away in _excludes_zero(rows)]
+    palette, y, pitch = palette_of(ax), np.arange(len(rows)), set_rows(ax, len(rows))
+    shades = [palette.partial if away else palette.pale for away in _excludes_zero(rows)]
     thick, diameter = float(np.clip(pitch / 6, 0.5, 2.0)), float(np.clip(0.45 * pitch, 1.4, 5.0))
     ax.hlines(y, rows["conf_low"], rows["conf_high"], shades, linewidth=thick, zorder=2)
-    ax.vlines(0, -0.6, len(rows) - 0.4, GREY, linewidth=0.8, zorder=1)
-    look: dict[str, Any] = {"s": diameter**2, "color": DARK, "linewidth": 0, "zorder": 4}
+    ax.vlines(0, -0.6, len(rows) - 0.4, palette.grey, linewidth=0.8, zorder=1)
+    look: dict[str, Any] = {"s": diameter**2, "color": palette.dark, "linewidth": 0, "zorder": 4}
     points = ax.scatter(rows["estimate"], y, **merge_style(PathCollection, look, style))
     if "reference" in rows:
         look = {
             "marker": "D",
-            "facecolor": "white",
-            "edgecolor": COMPLETE,
+            "facecolor": palette.paper,
+            "edgecolor": palette.complete,
             "linewidth": thick / 2.5,
             "zorder": 3,
         }
@@ -157,7 +157,12 @@ def _draw(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any]) -> PathCollect
 
 
 def _legend_entries(
-    rows: pd.DataFrame, points: PathCollection, conf_level: float | None, point: str, reference_label: str
+    rows: pd.DataFrame,
+    points: PathCollection,
+    palette: Palette,
+    conf_level: float | None,
+    point: str,
+    reference_label: str,
 ) -> list[Artist]:
     """Explain what was drawn, and only that."""
     interval = "interval" if conf_level is None else f"{100 * conf_level:g}% interval"
@@ -166,11 +171,11 @@ def _legend_entries(
     look.update(markeredgewidth=0, markerfacecolor=points.get_facecolor()[0])
     handles: list[Artist] = []
     if not away.all():
-        handles.append(legend_entry(f"{point}, {interval}", color=PALE, **look))
+        handles.append(legend_entry(f"{point}, {interval}", color=palette.pale, **look))
     if away.any():
-        handles.append(legend_entry(f"{interval} excludes 0", color=PARTIAL, **look))
+        handles.append(legend_entry(f"{interval} excludes 0", color=palette.partial, **look))
     if "reference" in rows and rows["reference"].notna().any():
         diamond: dict[str, Any] = {"marker": "D", "markersize": 4, "markeredgewidth": 0.8}
-        diamond.update(markerfacecolor="white", markeredgecolor=COMPLETE)
+        diamond.update(markerfacecolor=palette.paper, markeredgecolor=palette.complete)
         handles.append(legend_entry(reference_label, **diamond))
     return handles

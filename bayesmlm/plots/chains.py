@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesmlm.errors import DataError, did_you_mean
-from bayesmlm.plots.style import QUALITATIVE, root_figure
+from bayesmlm.plots.colours import palette_of_new_figures
+from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, root_figure
 
 KINDS = ("trace", "rank", "density")
 MOST_PANELS = 40
@@ -59,7 +60,7 @@ def plot_trace(tree: xr.DataTree, *, kind: str = "trace", **style: Any) -> np.nd
         "rank": arviz_plots.plot_rank,
         "density": arviz_plots.plot_dist,
     }[kind]
-    options: dict[str, Any] = {"backend": "matplotlib", "color": list(QUALITATIVE)}
+    options: dict[str, Any] = {"backend": "matplotlib", "color": list(palette_of_new_figures().qualitative)}
     if kind == "density":
         options |= {"sample_dims": ["draw"], "aes": {"color": ["chain"]}, "cols": ["__variable__"]}
         options["visuals"] = {
@@ -76,8 +77,35 @@ def plot_trace(tree: xr.DataTree, *, kind: str = "trace", **style: Any) -> np.nd
     axes = np.array([collection.get_target(name, {}) for name in names], dtype=object)
     for ax in axes:
         ax.set_title(ax.get_title(), fontsize="small", parse_math=False)
+    _label_feet(axes, ncols)
     root_figure(axes[0]).set_layout_engine("constrained")
+    fit_titles(axes)
+    _chain_legend(axes[0], collection.aes)
     return axes
+
+
+def _label_feet(axes: np.ndarray, ncols: int) -> None:
+    """Leave the label of the x axis, and the ticks of a shared one, at the foot of each column."""
+    for i, ax in enumerate(axes):
+        at_foot = i + ncols >= len(axes)
+        if at_foot:
+            ax.tick_params(labelbottom=True)
+        else:
+            ax.set_xlabel("")
+
+
+def _chain_legend(ax: Axes, aes: xr.DataTree) -> None:
+    """Say which colour is which chain, where each has one of its own."""
+    if "/color" not in aes.groups or "chain" not in aes["color"].dims:
+        return
+    colours = {
+        str(c.item()): str(v.item())
+        for c, v in zip(aes["color"]["chain"], aes["color"]["mapping"], strict=True)
+    }
+    if 1 < len(colours) == len(set(colours.values())):
+        look = {"linestyle": "solid", "linewidth": 1.5}
+        handles = [legend_entry(f"chain {name}", color=colour, **look) for name, colour in colours.items()]
+        figure_legend(root_figure(ax), handles)
 
 
 def plot_energy(tree: xr.DataTree, **style: Any) -> Axes | np.ndarray:

@@ -1,4 +1,4 @@
-"""Residual diagnostics in one figure, and observed against fitted values."""
+"""Residual diagnostics in one figure."""
 
 from __future__ import annotations
 
@@ -9,34 +9,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.ticker import MaxNLocator
 
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.names import name_points
+from bayesmlm.plots.points import draw_points
 from bayesmlm.plots.style import (
-    COMPLETE,
-    DARK,
-    GREY,
-    LIGHT,
-    NO_POOLING,
-    PARTIAL,
-    QUALITATIVE,
-    Captions,
+    WHOLE,
     legend_entry,
-    merge_style,
-    new_axes,
     new_grid,
     panel_axes,
     plain_frame,
     root_figure,
     settle,
     top_legend,
-    widen,
 )
 from bayesmlm.plots.tables import check_columns
 
 MOST_NAMES = 6  # of levels whose spread is out of the band
 MARKERS = ("o", "s", "D", "^", "v", "P")
-RASTER = 5000  # more points than this are drawn as an image, also in vector files
 
 
 def plot_check(
@@ -122,20 +113,6 @@ def plot_check(
     return panels
 
 
-def _points(ax: Axes, x: Any, y: Any, style: Mapping[str, Any], **own: Any) -> PathCollection:
-    n = max(len(x), 1)
-    look: dict[str, Any] = {
-        "s": float(np.clip(80 / np.sqrt(n), 1.6, 4.5)) ** 2,
-        "color": PARTIAL,
-        "alpha": float(np.clip(15 / np.sqrt(n), 0.2, 0.8)),
-        "linewidth": 0,
-        "zorder": 2,
-        "rasterized": n > RASTER,
-        **own,
-    }
-    return ax.scatter(x, y, **merge_style(PathCollection, look, style))
-
-
 def _over_fitted(
     ax: Axes,
     rows: pd.DataFrame,
@@ -143,32 +120,33 @@ def _over_fitted(
     line: tuple[np.ndarray, np.ndarray],
     style: Mapping[str, Any],
 ) -> None:
-    _points(ax, rows["fitted"], rows[column], style)
-    ax.plot(*line, color=NO_POOLING, linewidth=2, zorder=4, label="smooth line")
+    draw_points(ax, rows["fitted"], rows[column], style)
+    palette = palette_of(ax)
+    ax.plot(*line, color=palette.no_pooling, linewidth=2, zorder=4, label="smooth line")
     if column == "resid":
-        ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+        ax.axhline(0, color=palette.grey, linewidth=0.8, zorder=1)
     plain_frame(ax)
 
 
 def _quantile_panel(ax: Axes, table: pd.DataFrame, style: Mapping[str, Any]) -> None:
     _band(ax, table)
-    _points(ax, table["theoretical"], table["value"], style, alpha=0.8)
+    draw_points(ax, table["theoretical"], table["value"], style, alpha=0.8)
     plain_frame(ax)
 
 
 def _band(ax: Axes, table: pd.DataFrame) -> None:
-    x = table["theoretical"]
-    ax.fill_between(x, table["conf_low"], table["conf_high"], color=LIGHT, alpha=0.35, linewidth=0, zorder=0)
-    ax.plot(x, x, color=COMPLETE, linewidth=0.9, zorder=1)
+    x, palette = table["theoretical"], palette_of(ax)
+    look: dict[str, Any] = {"color": palette.light, "alpha": 0.35, "linewidth": 0, "zorder": 0}
+    ax.fill_between(x, table["conf_low"], table["conf_high"], **look)
+    ax.plot(x, x, color=palette.complete, linewidth=0.9, zorder=1)
 
 
 def _effect_panel(ax: Axes, table: pd.DataFrame, group: str, style: Mapping[str, Any]) -> None:
     parts = list(table.groupby("term", sort=False))
+    colours, markers = _colours(palette_of(ax), len(parts)), _cycle(MARKERS, len(parts))
     _band(ax, parts[0][1])
-    for (term, part), colour, marker in zip(
-        parts, _colours(len(parts)), _cycle(MARKERS, len(parts)), strict=True
-    ):
-        _points(
+    for (term, part), colour, marker in zip(parts, colours, markers, strict=True):
+        draw_points(
             ax, part["theoretical"], part["value"], style, color=colour, marker=marker, alpha=0.8, label=term
         )
         ends = part.iloc[[0, -1]] if len(part) > 1 else part
@@ -178,14 +156,15 @@ def _effect_panel(ax: Axes, table: pd.DataFrame, group: str, style: Mapping[str,
     if len(parts) > 1:
         handles: list[Artist] = [
             legend_entry(str(t), marker=m, color=c, markersize=4, markeredgewidth=0)
-            for (t, _), c, m in zip(parts, _colours(len(parts)), _cycle(MARKERS, len(parts)), strict=True)
+            for (t, _), c, m in zip(parts, colours, markers, strict=True)
         ]
         settle(ax)
         top_legend(ax, handles)
 
 
-def _colours(count: int) -> list[str]:
-    return [PARTIAL, *(c for c in _cycle(QUALITATIVE, count + 1) if c != PARTIAL)][:count]
+def _colours(palette: Palette, count: int) -> list[str]:
+    others = [c for c in palette.qualitative if c != palette.partial]
+    return _cycle([palette.partial, *others], count)
 
 
 def _cycle(values: Sequence[str], count: int) -> list[str]:
@@ -193,27 +172,20 @@ def _cycle(values: Sequence[str], count: int) -> list[str]:
 
 
 def _spread_panel(ax: Axes, table: pd.DataFrame, label: str, style: Mapping[str, Any]) -> None:
-    ordered = table.sort_values("df")
-    ax.fill_between(
-        ordered["n"],
-        ordered["conf_low"],
-        ordered["conf_high"],
-        color=LIGHT,
-        alpha=0.35,
-        linewidth=0,
-        zorder=0,
-    )
+    ordered, palette = table.sort_values("df"), palette_of(ax)
+    band: dict[str, Any] = {"color": palette.light, "alpha": 0.35, "linewidth": 0, "zorder": 0}
+    ax.fill_between(ordered["n"], ordered["conf_low"], ordered["conf_high"], **band)
     if table["n"].nunique() == 1:  # a band of no width would not be seen
         low, high = table[["conf_low", "conf_high"]].iloc[0]
-        ax.axhspan(low, high, color=LIGHT, alpha=0.35, linewidth=0, zorder=0)
-    ax.axhline(1, color=COMPLETE, linewidth=0.9, zorder=1)
+        ax.axhspan(low, high, **band)
+    ax.axhline(1, color=palette.complete, linewidth=0.9, zorder=1)
     inside = table[~table["outside"]]
-    _points(ax, inside["n"], inside["spread"], style, alpha=0.8)
+    draw_points(ax, inside["n"], inside["spread"], style, alpha=0.8)
     outside = table[table["outside"]]
-    _points(
-        ax, outside["n"], outside["spread"], style, color=NO_POOLING, marker="D", alpha=0.9, label="outside"
-    )
+    far: dict[str, Any] = {"color": palette.no_pooling, "marker": "D", "alpha": 0.9, "label": "outside"}
+    draw_points(ax, outside["n"], outside["spread"], style, **far)
     ax.set(xlabel=f"rows in {label}", ylabel="spread / sigma", title=f"One spread in every {label}?")
+    ax.xaxis.set_major_locator(MaxNLocator(**WHOLE))
     plain_frame(ax)
 
 
@@ -222,103 +194,9 @@ def _name_outliers(panels: np.ndarray, rows: pd.DataFrame, quantiles: pd.DataFra
     far = rows[rows["outlier"]].sort_values("root", ascending=False)
     if far.empty:
         return
+    look: dict[str, Any] = {"color": palette_of(panels[0]).no_pooling, "alpha": 1.0, "s": 14, "zorder": 5}
     for panel, column in ((panels[0], "resid"), (panels[2], "root")):
-        _points(panel, far["fitted"], far[column], {}, color=NO_POOLING, alpha=1.0, s=14, zorder=5)
+        draw_points(panel, far["fitted"], far[column], {}, **look)
         name_points(panel, far["fitted"].to_numpy(), far[column].to_numpy(), far["label"].tolist())
     ends = quantiles.loc[quantiles["value"].abs().nlargest(len(far)).index]
     name_points(panels[1], ends["theoretical"].to_numpy(), ends["value"].to_numpy(), ends["label"].tolist())
-
-
-def plot_calibration(
-    table: pd.DataFrame,
-    *,
-    ax: Axes | None = None,
-    max_labels: int = 25,
-    highlight_label: str = "highlighted",
-    label: str = "row",
-    title: str | None = None,
-    xlabel: str | None = None,
-    ylabel: str | None = None,
-    legend: bool = True,
-    **style: Any,
-) -> Axes:
-    """Draw observed against fitted values, with the line where they are equal.
-
-    Highlighted points are orange and, if they are few, named; of the others the farthest from the line are named.
-
-    Parameters
-    ----------
-    table
-        Columns ``label``, ``n``, ``fitted``, ``observed``, ``highlight``; see
-        `bayesmlm.views.residuals.calibration_table`. Area is proportional to ``n`` where it differs.
-    ax
-        Where to draw; a new figure by default.
-    max_labels
-        Up to so many highlighted points are named, those farthest from the line first; without any the three
-        farthest points are.
-    highlight_label
-        What the legend calls the highlighted points.
-    label
-        What one point is.
-    title, xlabel, ylabel
-        Text in place of the default.
-    legend
-        Whether to explain the points.
-    **style
-        Passed to `matplotlib.axes.Axes.scatter` for the points.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    DataError
-        If the table lacks a column.
-    """
-    check_columns(table, ("label", "n", "fitted", "observed", "highlight"))
-    ax = new_axes(5.4, 5.2) if ax is None else ax
-    both = table[["fitted", "observed"]].to_numpy(float)
-    ends = widen(float(both.min()), float(both.max()))
-    ax.plot(ends, ends, color=COMPLETE, linewidth=1, zorder=1, label="observed = fitted")
-    chosen = table["highlight"].to_numpy(bool)
-    handles: list[Artist] = [
-        legend_entry("observed = fitted", linestyle="solid", linewidth=1, color=COMPLETE)
-    ]
-    for which, colour, name, own in (
-        (~chosen, GREY if chosen.any() else PARTIAL, f"{label} ({(~chosen).sum()})", {"zorder": 2}),
-        (chosen, NO_POOLING, f"{highlight_label} ({chosen.sum()})", {"zorder": 4, "alpha": 0.9}),
-    ):
-        if which.any():
-            part = table[which]
-            points = _points(ax, part["fitted"], part["observed"], style, color=colour, label=name, **own)
-            if table["n"].nunique() > 1:
-                points.set_sizes(_areas(part["n"].to_numpy(float), float(table["n"].max()), len(table)))
-            handles.append(
-                legend_entry(
-                    name, marker="o", markersize=5, markeredgewidth=0, color=points.get_facecolor()[0]
-                )
-            )
-    ax.set(xlim=ends, ylim=ends, aspect="equal")
-    Captions(label, title, xlabel, ylabel).write(ax, "fitted", "observed")
-    plain_frame(ax)
-    settle(ax)
-    if legend:
-        ax.legend(handles=handles, loc="upper left", fontsize="small", frameon=False, borderaxespad=0.2)
-    _name_farthest(ax, table, chosen, max_labels)
-    return ax
-
-
-def _areas(n: np.ndarray, largest: float, count: int) -> np.ndarray:
-    top = float(np.clip(150 / np.sqrt(count), 4.0, 12.0)) ** 2
-    return np.maximum(top * n / largest, top / 12)
-
-
-def _name_farthest(ax: Axes, table: pd.DataFrame, chosen: np.ndarray, max_labels: int) -> None:
-    rows = table[chosen] if chosen.any() else table
-    far = (rows["observed"] - rows["fitted"]).abs().sort_values(ascending=False, kind="stable")
-    rows = rows.loc[far.index[: max_labels if chosen.any() else min(3, max_labels)]]
-    look = {"color": DARK} if not chosen.any() else {"color": "#8A3D00"}
-    name_points(
-        ax, rows["fitted"].to_numpy(), rows["observed"].to_numpy(), rows["label"].astype(str).tolist(), **look
-    )

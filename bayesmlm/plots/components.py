@@ -11,11 +11,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    PALE,
-    PARTIAL,
     figure_legend,
+    fit_titles,
     legend_entry,
     merge_style,
     new_grid,
@@ -87,25 +86,33 @@ def plot_variance(
     for panel, name in zip(grid, shown, strict=True):
         row = table[table["parameter"].astype(str) == name].iloc[0]
         _panel(panel, row, densities[densities["parameter"].astype(str) == name], style)
+    fit_titles(grid)
     if title is not None:
         root_figure(grid[0]).suptitle(title)
     if legend:
-        figure_legend(grid[0].figure, _legend_entries(table, prob, reference_label))
+        figure_legend(grid[0].figure, _legend_entries(table, palette_of(grid[0]), prob, reference_label))
     return grid
 
 
 def _panel(ax: Axes, row: pd.Series, curve: pd.DataFrame, style: Mapping[str, Any]) -> None:
     x, height = curve["value"].to_numpy(float), curve["density"].to_numpy(float)
-    top = float(height.max())
-    look = {"color": PALE, "linewidth": 0, "alpha": 0.7, "zorder": 1}
+    top, palette = float(height.max()), palette_of(ax)
+    look = {"color": palette.pale, "linewidth": 0, "alpha": 0.7, "zorder": 1}
     ax.fill_between(x, 0, height, **merge_style(PolyCollection, look, style))
-    ax.plot(x, height, color=PARTIAL, linewidth=1, zorder=2)
-    _bar(ax, row[["conf_low", "conf_high"]], row["estimate"], -0.08 * top, {"color": PARTIAL, "marker": "o"})
+    ax.plot(x, height, color=palette.partial, linewidth=1, zorder=2)
+    _bar(
+        ax,
+        row[["conf_low", "conf_high"]],
+        row["estimate"],
+        -0.08 * top,
+        {"color": palette.partial, "marker": "o"},
+    )
     if np.isfinite(row.get("reference", np.nan)):
-        look = {"color": COMPLETE, "marker": "D", "markerfacecolor": "white"}
+        look = {"color": palette.complete, "marker": "D", "markerfacecolor": palette.paper}
         _bar(ax, row[["reference_low", "reference_high"]], row["reference"], -0.22 * top, look)
     low, high = _limits(row, x)
     ax.set(xlim=(low, high), ylim=(-0.32 * top, 1.08 * top), yticks=[])
+    ax.locator_params(axis="x", nbins=5)
     plain_frame(ax, left=False)
     name = row["group"] if row["term"] == "Observation" else f"{row['term']} | {row['group']}"
     ax.set_title(str(name), fontsize="small", parse_math=False)
@@ -141,13 +148,18 @@ def _limits(row: pd.Series, x: np.ndarray) -> tuple[float, float]:
     return low, high + 0.03 * (high - low)
 
 
-def _legend_entries(table: pd.DataFrame, prob: float | None, reference: str) -> list[Artist]:
+def _legend_entries(
+    table: pd.DataFrame, palette: Palette, prob: float | None, reference: str
+) -> list[Artist]:
     interval = "interval" if prob is None else f"{100 * prob:g}% interval"
     line: dict[str, Any] = {"linestyle": "solid", "linewidth": 1.6, "markersize": 5}
-    handles: list[Artist] = [legend_entry(f"posterior median, {interval}", color=PARTIAL, marker="o", **line)]
+    handles: list[Artist] = [
+        legend_entry(f"posterior median, {interval}", color=palette.partial, marker="o", **line)
+    ]
     if "reference" in table and table["reference"].notna().any():
         drawn = table["reference_low"].notna().any()
         text = f"{reference}, {interval.replace('interval', 'profile interval')}" if drawn else reference
         line |= {} if drawn else {"linestyle": "none"}
-        handles.append(legend_entry(text, color=COMPLETE, marker="D", markerfacecolor="white", **line))
+        look = {"color": palette.complete, "marker": "D", "markerfacecolor": palette.paper}
+        handles.append(legend_entry(text, **look, **line))
     return handles

@@ -10,13 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
+from bayesmlm.plots.colours import palette_of
 from bayesmlm.plots.names import name_points
 from bayesmlm.plots.style import (
-    COMPLETE,
-    DARK,
-    GREY,
-    PALE,
-    PARTIAL,
     Captions,
     legend_entry,
     merge_style,
@@ -83,12 +79,13 @@ def plot_ellipses(
     check_columns(ellipses, ("kind", "prob", "draw", "x", "y"), "the table of ellipses")
     choose(distinct(ellipses["kind"]), KINDS, "kind of ellipse")
     ax = new_axes(5.6, 5.0) if ax is None else ax
-    ax.axhline(0, color=GREY, linewidth=0.6, zorder=0)
-    ax.axvline(0, color=GREY, linewidth=0.6, zorder=0)
+    palette = palette_of(ax)
+    ax.axhline(0, color=palette.grey, linewidth=0.6, zorder=0)
+    ax.axvline(0, color=palette.grey, linewidth=0.6, zorder=0)
     curves = _curves(ellipses)
     handles = _bundle(ax, curves.get("draw", {}))
-    solid: dict[str, Any] = {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.0}
-    dashed: dict[str, Any] = {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.3}
+    solid: dict[str, Any] = {"color": palette.partial, "linestyle": "solid", "linewidth": 2.0}
+    dashed: dict[str, Any] = {"color": palette.complete, "linestyle": (0, (4, 2)), "linewidth": 1.3}
     handles += _contours(ax, curves.get("posterior", {}), "posterior median", solid, 3)
     handles += _contours(ax, curves.get("reference", {}), reference_label, dashed, 4)
     if points is not None:
@@ -119,7 +116,7 @@ def _bundle(ax: Axes, curves: Curves) -> list[Artist]:
     if not curves:
         return []
     faint = float(np.clip(3 / np.sqrt(len(curves)), 0.1, 0.6))
-    look: dict[str, Any] = {"color": PALE, "linewidth": 0.8}
+    look: dict[str, Any] = {"color": palette_of(ax).pale, "linewidth": 0.8}
     ax.add_collection(LineCollection(list(curves.values()), alpha=faint, label="draws", **look))
     widest = 100 * max(prob for prob, _ in curves)
     return [legend_entry(f"{len(curves)} draws, {widest:g}%", linestyle="solid", **look)]
@@ -138,7 +135,13 @@ def _contours(ax: Axes, curves: Curves, name: str, look: dict[str, Any], zorder:
 def _points(ax: Axes, points: pd.DataFrame, label: str, style: Any) -> Artist:
     check_columns(points, ("level", "x", "y"), "the table of points")
     size = float(np.clip(60 / np.sqrt(len(points)), 2.5, 5.5))
-    look: dict[str, Any] = {"s": size**2, "color": DARK, "linewidth": 0, "zorder": 5, "alpha": 0.8}
+    look: dict[str, Any] = {
+        "s": size**2,
+        "color": palette_of(ax).dark,
+        "linewidth": 0,
+        "zorder": 5,
+        "alpha": 0.8,
+    }
     drawn = ax.scatter(points["x"], points["y"], label=label, **merge_style(PathCollection, look, style))
     colour = drawn.get_facecolor()[0]
     return legend_entry(f"{label} ({len(points)})", marker="o", markersize=4, markeredgewidth=0, color=colour)

@@ -11,11 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    DARK,
-    GREY,
-    PARTIAL,
     SMALLEST_TYPE,
     Captions,
     legend_entry,
@@ -89,7 +86,7 @@ def plot_coefficients(
     theirs = set(REFERENCE) <= set(rows.columns) and bool(rows["reference"].notna().any())
     look = draw_intervals(ax, rows, style, theirs)
     if zero:
-        ax.vlines(0, -0.6, len(rows) - 0.4, GREY, linewidth=0.8, zorder=1)
+        ax.vlines(0, -0.6, len(rows) - 0.4, palette_of(ax).grey, linewidth=0.8, zorder=1)
     used = [c for c in (*COLUMNS[1:], *REFERENCE) if c in rows]
     ax.set_xlim(view_limits(np.empty(0), np.append(rows[used].to_numpy(float), 0.0 if zero else np.nan)))
     captions = Captions("coefficient", title, xlabel, "" if ylabel is None else ylabel, legend)
@@ -97,21 +94,23 @@ def plot_coefficients(
     captions.write(ax, "estimate", "")
     if legend:
         settle(ax)
-        top_legend(ax, interval_legend(look, prob, inner, reference_label if theirs else None))
+        top_legend(
+            ax, interval_legend(look, palette_of(ax), prob, inner, reference_label if theirs else None)
+        )
     return ax
 
 
 def draw_intervals(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any], theirs: bool) -> dict[str, Any]:
     """Draw the rows from the bottom up; return the look of the medians."""
-    y, pitch = np.arange(len(rows)), set_rows(ax, len(rows))
+    palette, y, pitch = palette_of(ax), np.arange(len(rows)), set_rows(ax, len(rows))
     shift = 0.16 if theirs else 0.0
     thick = float(np.clip(pitch / 5, 1.2, 5.0))
-    ax.hlines(y + shift, rows["conf_low"], rows["conf_high"], PARTIAL, linewidth=thick / 3, zorder=2)
-    ax.hlines(y + shift, rows["inner_low"], rows["inner_high"], PARTIAL, linewidth=thick, zorder=3)
+    ax.hlines(y + shift, rows["conf_low"], rows["conf_high"], palette.partial, linewidth=thick / 3, zorder=2)
+    ax.hlines(y + shift, rows["inner_low"], rows["inner_high"], palette.partial, linewidth=thick, zorder=3)
     look: dict[str, Any] = {
         "linestyle": "none",
         "marker": "o",
-        "color": DARK,
+        "color": palette.dark,
         "markersize": float(np.clip(0.4 * pitch, 2.0, 7.0)),
         "markeredgewidth": 0,
         "zorder": 5,
@@ -120,31 +119,39 @@ def draw_intervals(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any], their
     ax.plot(rows["estimate"], y + shift, label="posterior median", **look)
     if theirs:
         at = y - shift
-        ax.hlines(at, rows["reference_low"], rows["reference_high"], COMPLETE, linewidth=0.9, zorder=2)
-        ax.plot(rows["reference"], at, label="reference", zorder=4, **_diamond(look["markersize"] * 0.8))
+        ax.hlines(
+            at, rows["reference_low"], rows["reference_high"], palette.complete, linewidth=0.9, zorder=2
+        )
+        ax.plot(
+            rows["reference"], at, label="reference", zorder=4, **_diamond(look["markersize"] * 0.8, palette)
+        )
     return look
 
 
-def _diamond(size: float) -> dict[str, Any]:
+def _diamond(size: float, palette: Palette) -> dict[str, Any]:
     return {
         "linestyle": "none",
         "marker": "D",
         "markersize": size,
-        "markerfacecolor": "white",
-        "markeredgecolor": COMPLETE,
+        "markerfacecolor": palette.paper,
+        "markeredgecolor": palette.complete,
         "markeredgewidth": 0.9,
     }
 
 
 def interval_legend(
-    look: Mapping[str, Any], prob: float | None, inner: float | None, reference: str | None
+    look: Mapping[str, Any],
+    palette: Palette,
+    prob: float | None,
+    inner: float | None,
+    reference: str | None,
 ) -> list[Artist]:
     """Explain medians, intervals and, if it has a name, the reference."""
     both = "intervals" if prob is None or inner is None else f"{100 * inner:g}% and {100 * prob:g}% intervals"
     line = {
         "linewidth": 2.5,
-        "color": PARTIAL,
-        "markerfacecolor": look.get("color", DARK),
+        "color": palette.partial,
+        "markerfacecolor": look.get("color", palette.dark),
         "markeredgewidth": 0,
     }
     line |= {"markersize": 5, "marker": look.get("marker", "o"), "linestyle": "solid"}
@@ -152,7 +159,8 @@ def interval_legend(
     if reference is not None:
         handles.append(
             legend_entry(
-                reference, **{**_diamond(4), "linestyle": "solid", "color": COMPLETE, "linewidth": 0.9}
+                reference,
+                **{**_diamond(4, palette), "linestyle": "solid", "color": palette.complete, "linewidth": 0.9},
             )
         )
     return handles

@@ -13,13 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayesmlm.errors import DataError
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    LIGHT,
     NO_ESTIMATE,
-    NO_POOLING,
-    PARTIAL,
     figure_legend,
+    fit_titles,
     legend_entry,
     merge_style,
     plain_frame,
@@ -28,9 +26,9 @@ from bayesmlm.plots.style import (
 from bayesmlm.plots.tables import check_columns, check_unique, choose, distinct
 
 LINES: dict[str, dict[str, Any]] = {
-    "complete": {"color": COMPLETE, "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 2},
-    "no": {"color": NO_POOLING, "linestyle": (0, (5, 1.5, 1, 1.5)), "linewidth": 1.5, "zorder": 4},
-    "partial": {"color": PARTIAL, "linestyle": "solid", "linewidth": 2.2, "zorder": 3},
+    "complete": {"linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 2},
+    "no": {"linestyle": (0, (5, 1.5, 1, 1.5)), "linewidth": 1.5, "zorder": 4},
+    "partial": {"linestyle": "solid", "linewidth": 2.2, "zorder": 3},
 }
 FEW_VALUES = 10  # an x with no more distinct values than this is jittered
 JITTER = 0.12  # either side, as a share of the smallest gap between two values
@@ -111,10 +109,11 @@ def plot_pooling_panels(
         if x_ticks is not None:
             ax.set_xticks(x_ticks[0], x_ticks[1])
     _label_edges(panels, x_label, y_label)
+    fit_titles(panels)
     if title is not None:
         panels[0].figure.suptitle(title)
     if legend:
-        figure_legend(panels[0].figure, _legend_entries(lines))
+        figure_legend(panels[0].figure, _legend_entries(lines, palette_of(panels[0])))
     return panels
 
 
@@ -180,12 +179,19 @@ def _view(lines: pd.DataFrame, x: pd.Series, jittered: pd.DataFrame) -> Mapping[
 
 def _panel(ax: Axes, lines: pd.DataFrame, data: pd.DataFrame, view: Mapping[str, Any], style: Any) -> None:
     look: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgewidth": 0}
-    ax.plot(data["x"], data["y"], **merge_style(Line2D, {**look, "color": LIGHT, "zorder": 1}, style))
+    ax.plot(
+        data["x"],
+        data["y"],
+        **merge_style(Line2D, {**look, "color": palette_of(ax).light, "zorder": 1}, style),
+    )
     ends = np.array(view["ends"])
     for row in lines.itertuples():
         if np.isfinite([row.intercept, row.slope]).all():
             ax.plot(
-                ends, row.intercept + row.slope * ends, label=f"{row.pooling} pooling", **LINES[row.pooling]
+                ends,
+                row.intercept + row.slope * ends,
+                label=f"{row.pooling} pooling",
+                **_line_look(row.pooling, palette_of(ax)),
             )
     ax.set(xlim=view["x"], ylim=view["y"])
     plain_frame(ax)
@@ -214,6 +220,11 @@ def _label_edges(panels: np.ndarray, x_label: str, y_label: str) -> None:
             ax.set_ylabel(y_label)
 
 
-def _legend_entries(lines: pd.DataFrame) -> list[Artist]:
+def _line_look(kind: str, palette: Palette) -> dict[str, Any]:
+    colours = {"complete": palette.complete, "no": palette.no_pooling, "partial": palette.partial}
+    return {**LINES[kind], "color": colours[kind]}
+
+
+def _legend_entries(lines: pd.DataFrame, palette: Palette) -> list[Artist]:
     kinds = set(lines["pooling"])
-    return [legend_entry(f"{kind} pooling", **look) for kind, look in LINES.items() if kind in kinds]
+    return [legend_entry(f"{kind} pooling", **_line_look(kind, palette)) for kind in LINES if kind in kinds]

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayesmlm.errors import DataError
-from bayesmlm.plots.style import GREY, PARTIAL, figure_legend, legend_entry, merge_style, plain_frame
+from bayesmlm.plots.colours import palette_of
+from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, merge_style, plain_frame
 from bayesmlm.plots.tables import check_columns, distinct
 
-PRIOR: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.4, "zorder": 3}
-POSTERIOR: dict[str, Any] = {"color": PARTIAL, "linestyle": "solid", "linewidth": 1.8, "zorder": 2}
+PRIOR: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.4, "zorder": 3}
+POSTERIOR: dict[str, Any] = {"linestyle": "solid", "linewidth": 1.8, "zorder": 2}
 ROOM = 1.12  # of the highest point of a panel
 HIGHEST = 3.0  # peaks of the posterior up to which a prior's peak is shown
 
@@ -59,15 +60,18 @@ def plot_prior_posterior(
     check_columns(table, ("parameter", "source", "value", "density"))
     names = distinct(table["parameter"])
     panels = _panels_for(names, axes, ncols)
-    look = merge_style(Line2D, POSTERIOR, style)
+    palette = palette_of(panels[0])
+    prior = {**PRIOR, "color": palette.grey}
+    look = merge_style(Line2D, {**POSTERIOR, "color": palette.partial}, style)
     for ax, name in zip(panels, names, strict=True):
         own = table[table["parameter"].astype(str) == name]
-        _panel(ax, own[own["source"] == "prior"], own[own["source"] == "posterior"], look)
+        _panel(ax, own[own["source"] == "prior"], own[own["source"] == "posterior"], prior, look)
         ax.set_title(name, fontsize="medium", parse_math=False)
+    fit_titles(panels)
     if title is not None:
         panels[0].figure.suptitle(title)
     if legend:
-        figure_legend(panels[0].figure, [_entry("prior", PRIOR), _entry("posterior", look)])
+        figure_legend(panels[0].figure, [_entry("prior", prior), _entry("posterior", look)])
     return panels
 
 
@@ -75,11 +79,17 @@ def _entry(label: str, look: dict[str, Any]) -> Line2D:
     return legend_entry(label, **{k: look[k] for k in ("color", "linestyle", "linewidth") if k in look})
 
 
-def _panel(ax: Axes, prior: pd.DataFrame, posterior: pd.DataFrame, look: dict[str, Any]) -> None:
+def _panel(
+    ax: Axes,
+    prior: pd.DataFrame,
+    posterior: pd.DataFrame,
+    prior_look: dict[str, Any],
+    look: dict[str, Any],
+) -> None:
     """Draw both densities; a prior that peaks far above the posterior leaves the panel."""
     [line] = ax.plot(posterior["value"], posterior["density"], **look)
     ax.fill_between(posterior["value"], posterior["density"], color=line.get_color(), alpha=0.15, linewidth=0)
-    ax.plot(prior["value"], prior["density"], **PRIOR)
+    ax.plot(prior["value"], prior["density"], **prior_look)
     grid = posterior["value"]
     ax.set_xlim(float(grid.min()), float(grid.max()))
     peak = float(posterior["density"].max())

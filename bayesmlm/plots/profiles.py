@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from scipy import stats
 
+from bayesmlm.plots.colours import palette_of
 from bayesmlm.plots.style import (
-    GREY,
-    PARTIAL,
     figure_legend,
+    fit_titles,
     legend_entry,
     merge_style,
     new_grid,
@@ -74,13 +74,14 @@ def plot_profile(
         new_grid(len(names), ncols, (2.6, 2.3)) if ax is None else panel_axes(ax, len(names), "parameters")
     )
     marks = [float(stats.norm.ppf((1 + level) / 2)) for level in levels]
+    palette = palette_of(panels[0])
     for panel, name in zip(panels, names, strict=True):
         part = table[table["parameter"].astype(str) == name].sort_values("value")
         for z in (*marks, *(-z for z in marks)):
-            panel.axhline(z, color=GREY, linewidth=0.7, linestyle="dotted", zorder=0)
-        panel.axhline(0, color=GREY, linewidth=0.7, zorder=0)
+            panel.axhline(z, color=palette.grey, linewidth=0.7, linestyle="dotted", zorder=0)
+        panel.axhline(0, color=palette.grey, linewidth=0.7, zorder=0)
         look: dict[str, Any] = {
-            "color": PARTIAL,
+            "color": palette.partial,
             "linewidth": 1.6,
             "marker": "o",
             "markersize": 2.8,
@@ -91,10 +92,11 @@ def plot_profile(
         panel.set_ylabel("zeta", fontsize="small")
         panel.tick_params(labelsize="small")
         plain_frame(panel)
+    fit_titles(panels)
     if title is not None:
         root_figure(panels[0]).suptitle(title)
     if legend and marks:
         shown = ", ".join(f"{100 * level:g}%" for level in levels)
-        look = {"linestyle": "dotted", "linewidth": 1, "color": GREY}
+        look = {"linestyle": "dotted", "linewidth": 1, "color": palette.grey}
         figure_legend(panels[0].figure, [legend_entry(f"limits of {shown} intervals", **look)])
     return panels

@@ -12,11 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
 from bayesmlm.errors import DataError
+from bayesmlm.plots.colours import palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    NO_POOLING,
-    PALE,
-    PARTIAL,
     Captions,
     finish_rows,
     legend_entry,
@@ -74,13 +71,14 @@ def plot_ppc(
         raise DataError("the table has no curve of the data: rows with draw = -1")
     data = curves.pop(-1)
     ax = new_axes(6.0, 3.8) if ax is None else ax
-    look: dict[str, Any] = {"color": PALE, "linewidth": 0.8, "zorder": 1}
+    palette = palette_of(ax)
+    look: dict[str, Any] = {"color": palette.pale, "linewidth": 0.8, "zorder": 1}
     look["alpha"] = float(np.clip(4 / np.sqrt(max(len(curves), 1)), 0.15, 0.9))
     bundle = LineCollection(
         list(curves.values()), label="replicated", **merge_style(LineCollection, look, style)
     )
     ax.add_collection(bundle)
-    ax.plot(*data.T, color=COMPLETE, linewidth=2, zorder=3, label="observed")
+    ax.plot(*data.T, color=palette.complete, linewidth=2, zorder=3, label="observed")
     ax.autoscale_view()
     ax.set(ylim=(0, None), yticks=[])
     plain_frame(ax, left=False)
@@ -88,8 +86,10 @@ def plot_ppc(
     if legend:
         settle(ax)
         handles: list[Artist] = [
-            legend_entry("observed", linestyle="solid", linewidth=2, color=COMPLETE),
-            legend_entry(f"{len(curves)} replicated data sets", linestyle="solid", linewidth=1, color=PALE),
+            legend_entry("observed", linestyle="solid", linewidth=2, color=palette.complete),
+            legend_entry(
+                f"{len(curves)} replicated data sets", linestyle="solid", linewidth=1, color=palette.pale
+            ),
         ]
         top_legend(ax, handles)
     return ax
@@ -158,17 +158,21 @@ def plot_ppc_groups(
 
 
 def _rows(ax: Axes, rows: pd.DataFrame, prob: float | None, style: Mapping[str, Any]) -> list[Artist]:
-    y, pitch = np.arange(len(rows)), set_rows(ax, len(rows))
+    palette, y, pitch = palette_of(ax), np.arange(len(rows)), set_rows(ax, len(rows))
     thick = float(np.clip(pitch / 2.5, 0.6, 6.0))
-    ax.hlines(y, rows["conf_low"], rows["conf_high"], PALE, linewidth=thick, zorder=1, label="replicated")
+    ax.hlines(
+        y, rows["conf_low"], rows["conf_high"], palette.pale, linewidth=thick, zorder=1, label="replicated"
+    )
     size = float(np.clip(0.45 * pitch, 1.6, 5.5))
     handles: list[Artist] = []
     interval = "interval" if prob is None else f"{100 * prob:g}% interval"
-    handles.append(legend_entry(f"replicated, {interval}", linestyle="solid", linewidth=5, color=PALE))
+    handles.append(
+        legend_entry(f"replicated, {interval}", linestyle="solid", linewidth=5, color=palette.pale)
+    )
     outside = ((rows["y"] < rows["conf_low"]) | (rows["y"] > rows["conf_high"])).to_numpy()
     for which, colour, marker, name in (
-        (~outside, PARTIAL, "o", "observed"),
-        (outside, NO_POOLING, "D", f"outside ({outside.sum()} of {len(rows)})"),
+        (~outside, palette.partial, "o", "observed"),
+        (outside, palette.no_pooling, "D", f"outside ({outside.sum()} of {len(rows)})"),
     ):
         if which.any():
             look: dict[str, Any] = {

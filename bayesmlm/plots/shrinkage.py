@@ -14,13 +14,9 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import BboxBase
 
 from bayesmlm.errors import DataError
+from bayesmlm.plots.colours import Palette, palette_of
 from bayesmlm.plots.style import (
-    COMPLETE,
-    GREY,
-    LIGHT,
     NO_ESTIMATE,
-    NO_POOLING,
-    PARTIAL,
     Captions,
     finish_rows,
     legend_entry,
@@ -134,15 +130,17 @@ def _draw_lines(ax: Axes, rows: pd.DataFrame, captions: Captions, style: Mapping
     limits = view_limits(own, np.append(partial, complete[0]))
     known = np.isfinite(own)
     thin = float(np.clip(pitch / 12, 0.3, 0.9))
-    ax.hlines(y[known], own[known], partial[known], NO_POOLING, linewidth=thin, zorder=1)
+    ax.hlines(y[known], own[known], partial[known], palette_of(ax).no_pooling, linewidth=thin, zorder=1)
     largest = float(np.clip(0.8 * pitch, 3.0, 9.0)) ** 2
     handles = _points(ax, (own, y), (partial, y), rows["n"], largest, style)
     if np.isfinite(complete[0]):
-        look: dict[str, Any] = {"color": COMPLETE, "linestyle": "dashed", "linewidth": 1}
+        look: dict[str, Any] = {"color": palette_of(ax).complete, "linestyle": "dashed", "linewidth": 1}
         ax.vlines(complete[0], -0.6, len(rows) - 0.4, zorder=0, **look)
         handles.append(legend_entry("complete pooling", **look))
     ax.set_xlim(limits)
-    handles += _size_key(rows["n"], largest) + _outside("line", (known & ~_within(own, limits)).sum())
+    handles += _size_key(rows["n"], largest, palette_of(ax)) + _outside(
+        "line", (known & ~_within(own, limits)).sum()
+    )
     across = f"{rows['term'].iloc[0]} in each {captions.word}"
     finish_rows(ax, rows["level"].tolist(), captions, across, handles if captions.legend else [])
     return ax
@@ -164,7 +162,7 @@ def _draw_plane(
     _arrows(ax, own[known], partial[known])
     handles = _points(ax, [*own.T], [*partial.T], n, largest, style)
     if np.isfinite(complete[0]).all():
-        look: dict[str, Any] = {"marker": "x", "color": COMPLETE}
+        look: dict[str, Any] = {"marker": "x", "color": palette_of(ax).complete}
         ax.scatter(complete[0, 0], complete[0, 1], s=110, linewidth=2.2, zorder=4, **look)
         handles.append(legend_entry("complete pooling", markersize=7, markeredgewidth=2, **look))
     limits = [view_limits(own[known, k], np.append(partial[:, k], complete[0, k])) for k in (0, 1)]
@@ -173,7 +171,7 @@ def _draw_plane(
     captions.write(ax, *(f"{term} in each {captions.word}" for term in terms))
     settle(ax)
     if captions.legend:
-        _plane_legend(ax, [*handles, *_size_key(n, largest)], own[known])
+        _plane_legend(ax, [*handles, *_size_key(n, largest, palette_of(ax))], own[known])
     if len(levels) <= captions.max_labels:
         inside = _within(own[:, 0], ax.get_xlim()) & _within(own[:, 1], ax.get_ylim())
         _name_arrows(ax, levels, np.where(inside[:, None], own, partial), partial)
@@ -214,26 +212,31 @@ def _points(
     known = np.isfinite(own[0]) & np.isfinite(own[1])
     area = _areas(n.to_numpy(float), largest)
     edge = float(np.clip(np.sqrt(largest) / 8, 0.4, 1.0))
+    palette = palette_of(ax)
     handles: list[Artist] = []
     if known.any():
-        look: dict[str, Any] = {"facecolor": "white", "edgecolor": NO_POOLING, "linewidth": edge}
+        look: dict[str, Any] = {
+            "facecolor": palette.paper,
+            "edgecolor": palette.no_pooling,
+            "linewidth": edge,
+        }
         hollow = ax.scatter(own[0][known], own[1][known], s=area[known], label="no pooling", zorder=2, **look)
         handles.append(hollow)
     for which, marker, text in ((known, "o", "partial pooling"), (~known, "s", NO_ESTIMATE)):
         if which.any():
-            look = {"s": area[which], "color": PARTIAL, "linewidth": 0, "marker": marker, "zorder": 3}
+            look = {"s": area[which], "color": palette.partial, "linewidth": 0, "marker": marker, "zorder": 3}
             look = merge_style(PathCollection, look, style)
             handles.append(ax.scatter(partial[0][which], partial[1][which], label=text, **look))
     return handles
 
 
-def _size_key(n: pd.Series, largest: float) -> list[Artist]:
+def _size_key(n: pd.Series, largest: float, palette: Palette) -> list[Artist]:
     """Explain the area of the points, unless all levels are of one size."""
     if n.min() == n.max():
         return []
     sizes = np.array([n.min(), n.max()], float)
     diameters = np.sqrt(_areas(sizes, largest))
-    look: dict[str, Any] = {"marker": "o", "color": GREY, "markeredgewidth": 0}
+    look: dict[str, Any] = {"marker": "o", "color": palette.grey, "markeredgewidth": 0}
     return [legend_entry(f"n = {v:g}", markersize=d, **look) for v, d in zip(sizes, diameters, strict=True)]
 
 
@@ -249,7 +252,7 @@ def _arrows(ax: Axes, start: np.ndarray, end: np.ndarray) -> None:
     width = float(np.clip(8 / np.sqrt(max(len(start), 1)), 0.4, 0.9)) / 72
     head: dict[str, Any] = {"headwidth": 5, "headlength": 7, "headaxislength": 6, "minlength": 0}
     scale: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches"}
-    ax.quiver(*start.T, *(end - start).T, width=width, color=LIGHT, zorder=1, **head, **scale)
+    ax.quiver(*start.T, *(end - start).T, width=width, color=palette_of(ax).light, zorder=1, **head, **scale)
 
 
 def _name_arrows(ax: Axes, levels: Sequence[str], tails: np.ndarray, heads: np.ndarray) -> None:

@@ -1,8 +1,9 @@
-"""What the plots share: colours, new figures, legends that cover nothing, labels that fit."""
+"""What the plots share: new figures, legends that cover nothing, labels that fit."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,9 @@ from matplotlib.lines import Line2D
 
 from bayesmlm.errors import DataError
 
-# Okabe & Ito (2008): told apart by colour-blind readers. Shapes and dashes tell them apart in grey.
-PARTIAL, NO_POOLING, COMPLETE = "#0072B2", "#D55E00", "#000000"
-PALE, DARK, GREY, LIGHT = "#9CC3DC", "#00324F", "#707070", "#A0A0A0"
-# Okabe & Ito's colours that are dark enough for lines on white, far ones first.
-QUALITATIVE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#B8860B", "#56B4E9")
-
 NO_ESTIMATE = "no estimate of its own"
+WHOLE: dict[str, Any] = {"integer": True, "steps": [1, 2, 5, 10]}  # ticks of counts, for MaxNLocator
+UNBROKEN = "\N{NO-BREAK SPACE}"
 SMALLEST_TYPE = 5.0  # points; below it labels are not printed
 LEGEND: dict[str, Any] = {"fontsize": "small", "handletextpad": 0.5, "columnspacing": 1.4, "scatterpoints": 1}
 COMPACT: dict[str, Any] = {**LEGEND, "fontsize": "x-small", "labelspacing": 0.25, "handlelength": 1.4}
@@ -213,7 +210,8 @@ def _fit_columns(make: Callable[[int], Legend], ncols: int, room: float) -> Lege
 
 def legend_entry(label: str, **look: Any) -> Line2D:
     """Return a line or, without a line style, a marker or mere words, for a legend."""
-    return Line2D([], [], label=label, **{"linestyle": "none", **look})
+    # The default cap of a thick line would reach into the text.
+    return Line2D([], [], label=label, **{"linestyle": "none", "solid_capstyle": "butt", **look})
 
 
 def new_grid(count: int, ncols: int, size: tuple[float, float]) -> np.ndarray:
@@ -224,7 +222,28 @@ def new_grid(count: int, ncols: int, size: tuple[float, float]) -> np.ndarray:
     _, grid = plt.subplots(nrows, ncols, figsize=(width, height), squeeze=False, layout="constrained")
     for spare in grid.flat[count:]:
         spare.remove()
-    return grid.ravel()[:count]
+    panels = grid.ravel()[:count]
+    engine = root_figure(panels[0]).get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=6 / 72)  # tick labels at two neighbours' edges are not to be read as one
+    return panels
+
+
+def fit_titles(panels: np.ndarray) -> None:
+    """Break titles that are wider than their panel, so that they do not run into their neighbours'."""
+    settle(panels[0])
+    for ax in panels:
+        excess = ax.title.get_window_extent().width / ax.get_window_extent().width
+        if excess > 1:
+            lines = [_keep_together(line) for line in ax.get_title().split("\n")]
+            width = max(int(max(map(len, lines)) / excess), 8)
+            wrapped = "\n".join(textwrap.fill(line, width) for line in lines)
+            ax.title.set_text(wrapped.replace(UNBROKEN, " "))
+
+
+def _keep_together(text: str) -> str:
+    """Protect ``n = 9`` and ``| school`` from being broken in two."""
+    return text.replace(" = ", f"{UNBROKEN}={UNBROKEN}").replace("| ", f"|{UNBROKEN}")
 
 
 def panel_axes(ax: Any, count: int, what: str) -> np.ndarray:
