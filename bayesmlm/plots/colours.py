@@ -88,7 +88,16 @@ def palette_on(*faces: Any) -> Palette:
         *rgb, alpha = to_rgba(face)
         r, g, b = (alpha * c + (1 - alpha) * below for c, below in zip(rgb, paper, strict=True))
         paper = (r, g, b)
-    return replace(ON_LIGHT if luminance(paper) > MIDDLE else ON_DARK, paper=to_hex(paper))
+    if luminance(paper) <= MIDDLE:
+        return replace(ON_DARK, paper=to_hex(paper))
+    pale, light = (_printed(colour, paper) for colour in (ON_LIGHT.pale, ON_LIGHT.light))
+    return replace(ON_LIGHT, paper=to_hex(paper), pale=pale, light=light)
+
+
+def _printed(colour: str, paper: tuple[float, float, float]) -> str:
+    """Return what a colour looks like printed on tinted paper: as much darker than it as than white."""
+    r, g, b = (ink * ground for ink, ground in zip(to_rgba(colour)[:3], paper, strict=True))
+    return to_hex((r, g, b)).upper()
 
 
 def luminance(colour: Any) -> float:

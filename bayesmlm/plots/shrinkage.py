@@ -174,7 +174,7 @@ def _draw_plane(
         _plane_legend(ax, [*handles, *_size_key(n, largest, palette_of(ax))], own[known])
     if len(levels) <= captions.max_labels:
         inside = _within(own[:, 0], ax.get_xlim()) & _within(own[:, 1], ax.get_ylim())
-        _name_arrows(ax, levels, np.where(inside[:, None], own, partial), partial)
+        _name_arrows(ax, levels, np.where(inside[:, None], own, partial), partial, complete[:1])
     return ax
 
 
@@ -255,10 +255,16 @@ def _arrows(ax: Axes, start: np.ndarray, end: np.ndarray) -> None:
     ax.quiver(*start.T, *(end - start).T, width=width, color=palette_of(ax).light, zorder=1, **head, **scale)
 
 
-def _name_arrows(ax: Axes, levels: Sequence[str], tails: np.ndarray, heads: np.ndarray) -> None:
+def _name_arrows(
+    ax: Axes, levels: Sequence[str], tails: np.ndarray, heads: np.ndarray, others: np.ndarray
+) -> None:
     """Write each level's name at the tail of its arrow, outwards if it is free there, else around it, else not."""
-    start, end = (ax.transData.transform(p) for p in (tails, heads))
-    marks, frame, legend = np.vstack([start, end, (start + end) / 2]), ax.get_window_extent(), ax.get_legend()
+    start, end, other = (ax.transData.transform(p) for p in (tails, heads, others))
+    marks, frame, legend = (
+        np.vstack([start, end, (start + end) / 2, other]),
+        ax.get_window_extent(),
+        ax.get_legend(),
+    )
     taken: list[BboxBase] = [] if legend is None else [legend.get_window_extent()]
     for level, tail, offset in zip(levels, tails, start - end, strict=True):
         for angle in np.arctan2(offset[1], offset[0]) + TURNS:
