@@ -9,10 +9,12 @@ import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.text import Text
 from scipy import stats
 
 from bayesmlm import plots
 from bayesmlm.plots.colours import ON_DARK, ON_LIGHT, Palette, luminance, palette_of
+from bayesmlm.plots.names import name_points
 from bayesmlm.plots.ranks import rank_ticks
 
 
@@ -319,6 +321,22 @@ def test_the_legend_of_calibration_keeps_to_the_emptier_corner(crowded, free):
     table = made.calibration().assign(highlight=False, fitted=fitted, observed=observed)
     legend = plots.plot_calibration(table).get_legend()
     assert legend._loc == legend.codes[free]
+
+
+def test_a_name_in_a_crowd_stands_off_with_a_line_and_covers_no_point():
+    _, ax = plt.subplots()
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(-1, 1, 25), np.linspace(-0.04, 0.04, 3)))
+    ax.scatter(x, y)
+    ax.set(xlim=(-3, 3), ylim=(-1, 1))
+    [alone] = name_points(ax, np.zeros(1), np.zeros(1), ["London"])
+    assert alone.arrow_patch is None
+    crowd = np.column_stack([x, y])
+    [name] = name_points(ax, np.zeros(1), np.zeros(1), ["London"], crowd)
+    assert name.arrow_patch is not None
+    ax.figure.draw_without_rendering()
+    box = Text.get_window_extent(name)
+    marks = ax.transData.transform(crowd)
+    assert not ((marks > box.min) & (marks < box.max)).all(axis=1).any()
 
 
 def test_points_that_are_named_are_opaque():

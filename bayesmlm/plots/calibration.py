@@ -129,4 +129,5 @@ def _name_farthest(ax: Axes, table: pd.DataFrame, chosen: np.ndarray, max_labels
     if not chosen.any():  # a point that is named must be seen, however faint the others are
         draw_points(ax, x, y, {}, color=palette.dark, alpha=1.0, s=9, zorder=5, label="farthest")
     colour = palette.named if chosen.any() else palette.dark
-    name_points(ax, x, y, rows["label"].astype(str).tolist(), color=colour)
+    every = table[["fitted", "observed"]].to_numpy(float)
+    name_points(ax, x, y, rows["label"].astype(str).tolist(), every, color=colour)

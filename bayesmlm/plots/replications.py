@@ -176,7 +176,7 @@ def _rows(ax: Axes, rows: pd.DataFrame, prob: float | None, style: Mapping[str, 
     ):
         if which.any():
             look: dict[str, Any] = {
-                "s": size**2,
+                "s": (max(size, 3.0) if marker == "D" else size) ** 2,  # one among hundreds is to be seen
                 "color": colour,
                 "marker": marker,
                 "linewidth": 0,
