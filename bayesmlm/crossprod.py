@@ -150,7 +150,7 @@ def orthogonal_basis(design: Design) -> Basis:
     shift = np.linalg.solve(r, q.T @ response)
     # One refinement: the first residual still carries the rounding of a response with a large mean.
     shift += np.linalg.solve(r, q.T @ (response - root * (design.X @ shift)))
-    return Basis(shift, r, tuple(_column_basis(root[:, None] * b.Z) for b in design.blocks))
+    return Basis(shift, r, tuple(column_basis(root[:, None] * b.Z) for b in design.blocks))
 
 
 def cross_products(design: Design, basis: Basis | None = None) -> CrossProducts:
@@ -212,7 +212,8 @@ def _in_basis(columns: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return out
 
 
-def _column_basis(Z: np.ndarray) -> np.ndarray:
+def column_basis(Z: np.ndarray) -> np.ndarray:
+    """Return the upper triangular T with which the columns of Z T^-1 are orthogonal, of mean square 1."""
     mean_square = np.linalg.norm(Z, axis=0) / np.sqrt(len(Z))
     scale = np.where(mean_square > 0, mean_square, 1.0)
     r = np.linalg.qr(Z / scale, mode="r") / np.sqrt(len(Z))

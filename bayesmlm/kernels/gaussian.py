@@ -202,7 +202,6 @@ class GaussianKernel:
         )
         factors = range(len(self.order))
         modes, s = ([self._rows(x, f) for f in factors] for x in (B, scores))
-        cov = [self._chain_cov(memory, f) if f < chain else self._tail_cov(K, f) for f in factors]
         G = []
         if Q is not None:
             G = [
@@ -213,8 +212,20 @@ class GaussianKernel:
             self._by_block([g[None] for g in G], lambda g, own: g[0, own, own]),
             self._by_block(modes, lambda b, own: b[:, own]),
             self._by_block(s, lambda s, own: s[:, own]),
-            self._by_block(cov, lambda c, own: c[:, own, own]),
+            self.covariances(memory),
         )
+
+    def covariances(self, memory: np.ndarray) -> list[np.ndarray]:
+        """Return K_jj by block of the design, (J, p, p), from the memory that EFFECTS_GIVEN_Q has filled."""
+        chain, n_tail = self.sums.layout[[CHAIN, TAIL]]
+        K = self._part(memory, AT_K, n_tail**2).reshape(n_tail, n_tail)
+        factors = range(len(self.order))
+        cov = [self._chain_cov(memory, f) if f < chain else self._tail_cov(K, f) for f in factors]
+        return self._by_block(cov, lambda c, own: c[:, own, own])
+
+    def widths(self, factor: int) -> tuple[int, ...]:
+        """Return the number of columns of each block on one factor, in elimination order."""
+        return self._widths[factor]
 
     def pack(self, lambdas: list[np.ndarray]) -> np.ndarray:
         """Return Lambda per block as one per factor, flat, in elimination order."""

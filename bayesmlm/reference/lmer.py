@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from bayesmlm.covariance import BlockCovariance, VarCorr, join_theta, sd_corr, split_theta
@@ -12,7 +14,7 @@ from bayesmlm.kernels.threads import one_thread
 from bayesmlm.reference.condvar import conditional_variances
 from bayesmlm.reference.deviance import profile
 from bayesmlm.reference.estimate import LmerEstimate, RanefEstimate
-from bayesmlm.reference.optimise import Optimum, lower_triangular, minimise
+from bayesmlm.reference.optimise import lower_triangular, minimise
 
 EXACT = 1e-12  # a residual this small beside the response is rounding
 
@@ -64,7 +66,7 @@ def _estimate(design: Design, reml: bool) -> LmerEstimate:
         y=design.y,
         weights=design.weights,
         n_parameters=len(at.beta) + len(theta) + 1,
-        status=_status(design, optimum),
+        status=status(design, optimum),
         converged=optimum.converged,
         singular=optimum.singular,
     )
@@ -126,7 +128,21 @@ def _ranef(
     return found
 
 
-def _status(design: Design, optimum: Optimum) -> str:
+class Ended(Protocol):
+    """How a search ended: an `Optimum`, or that of a generalised model."""
+
+    @property
+    def converged(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def ranks(self) -> tuple[int, ...]: ...
+
+
+def status(design: Design, optimum: Ended) -> str:
+    """Return the sentence that says how a search ended."""
     if not optimum.converged:
         return f"not converged: {optimum.reason}"
     ends = [
