@@ -13,6 +13,7 @@ from bayesmlm.design import Design
 from bayesmlm.diagnostics import convergence_sentences
 from bayesmlm.draws import Posterior, kept_levels, read_posterior, with_levels
 from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
+from bayesmlm.kernels.glmm_target import glmm_obstacle
 from bayesmlm.kernels.target import obstacle
 from bayesmlm.prior_draws import sample_prior
 from bayesmlm.priors import Priors
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
 ON_KERNEL = "NUTS (nutpie), fixed and group effects integrated out"
+ON_GLMM_KERNEL = "NUTS (nutpie) on all parameters, compiled"
 ON_GRAPH = "NUTS (nutpie) on the PyMC graph"
 FROM_PRIOR = "independent draws from the prior; no data used"
 ON_KERNEL_ACCEPT = 0.9
@@ -93,7 +95,12 @@ def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
         )
     if settings.target_accept is None:
         settings = replace(settings, target_accept=default_accept(why_not, priors))
-    drawn = _on_graph(design, priors, settings, why_not) if why_not else _on_kernel(design, priors, settings)
+    if why_not:
+        drawn = _on_graph(design, priors, settings, why_not)
+    elif design.family.is_gaussian_identity:
+        drawn = _on_kernel(design, priors, settings)
+    else:
+        drawn = _on_glmm_kernel(design, priors, settings)
     for note in drawn.notes:
         warn(note, ConvergenceWarning)
     return drawn
@@ -101,7 +108,9 @@ def draw_posterior(design: Design, priors: Priors, settings: Settings) -> Drawn:
 
 def sampler_obstacle(design: Design, priors: Priors, settings: Settings) -> str | None:
     """Say why a model is sampled on the PyMC graph rather than on the kernel; None if it is not."""
-    return "asked for" if settings.sampler == "pymc" else obstacle(design, priors)
+    if settings.sampler == "pymc":
+        return "asked for"
+    return obstacle(design, priors) if design.family.is_gaussian_identity else glmm_obstacle(design, priors)
 
 
 def default_accept(why_not: str | None, priors: Priors) -> float:
@@ -161,6 +170,15 @@ def _on_kernel(design: Design, priors: Priors, settings: Settings) -> Drawn:
     posterior, seconds = sample_marginal(design, priors, estimate, settings)
     notes = tuple(convergence_sentences(posterior, effects=False))
     return Drawn(posterior, notes, settings, seconds, ON_KERNEL, estimate)
+
+
+def _on_glmm_kernel(design: Design, priors: Priors, settings: Settings) -> Drawn:
+    """Sample all parameters of a generalised model on its compiled density."""
+    from bayesmlm.sampling.glmm import sample_glmm
+
+    posterior, seconds = sample_glmm(design, priors, settings)
+    notes = tuple(convergence_sentences(posterior))
+    return Drawn(posterior, notes, settings, seconds, ON_GLMM_KERNEL, None)
 
 
 def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> Drawn:

@@ -73,8 +73,10 @@ class Ordered(NamedTuple):
     order: tuple[int, ...]
 
 
-def ordered_sums(cp: CrossProducts) -> Ordered:
+def ordered_sums(cp: CrossProducts, coupled: bool = True) -> Ordered:
     """Choose the chain that leaves the smallest tail and lay out the cross products accordingly.
+
+    If not `coupled`, Z_t'WZ_t of the tail holds the blocks (p, p) of its levels only, end to end.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
     chain = _best_chain(cp)
     tail = tuple(f for f in range(len(cp.factors)) if f not in chain)
     n_tail = sum(cp.factors[f].size for f in tail)
-    if n_tail > LARGEST_TAIL:
+    if coupled and n_tail > LARGEST_TAIL:
         raise DataError(
             f"crossed grouping factors leave a dense matrix of order {n_tail:,}, more than {LARGEST_TAIL:,}: "
             "leave out the crossed factor with the fewest rows per level, or group it more coarsely"
@@ -110,7 +112,7 @@ def ordered_sums(cp: CrossProducts) -> Ordered:
         effects, theta = effects + cp.factors[f].size, theta + cp.factors[f].width ** 2
     first = effects - n_tail
     columns = [_column_blocks(row, first) for row in rows[len(chain) :]]
-    tt = numbers.add(_tail_square(cp, tail))
+    tt = numbers.add(*([_tail_square(cp, tail)] if coupled else [cp.factors[f].ZZ for f in tail]))
     tr, rr = numbers.add(*(cp.factors[f].ZXy for f in tail)), numbers.add(cp.gram)
     links = layout.add(*(columns for _, columns, _ in entries)), layout.add(*columns)
     sizes = [len(chain), n_tail, r, effects, theta, numbers.size, tt, tr, rr, *links]

@@ -68,6 +68,21 @@ class Target:
         """`data` as floats."""
         return self.data.view(np.float64)
 
+    @property
+    def kernel(self) -> str:
+        """Module with the compiled density."""
+        return "posterior"
+
+    @property
+    def n_moved(self) -> int:
+        """Number of coordinates of a sampler."""
+        return self.n_parameters
+
+    @property
+    def n_reported(self) -> int:
+        """Numbers to keep of a draw."""
+        return self.n_parameters
+
     def log_density(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log-density at x, shape (d,), up to a constant, and its gradient."""
         grad = np.empty(self.n_parameters)

@@ -17,6 +17,7 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 
 from bayesmlm.kernels.gaussian import compiled
+from bayesmlm.kernels.glmm_target import GlmmTarget
 from bayesmlm.kernels.target import Target
 from bayesmlm.kernels.threads import one_thread
 from bayesmlm.progress import meter
@@ -42,7 +43,7 @@ class Walk:
     Attributes
     ----------
     x : ndarray, shape (chain, draw, d)
-        Draws of the parameters of a `Target`.
+        Draws of what a target reports: its parameters, and for a `GlmmTarget` more.
     statistics : dict of str to ndarray, shape (chain, draw)
         Under ArviZ's names.
     """
@@ -55,34 +56,35 @@ class Walk:
 class _Density(CompiledModel):
     """A target as nutpie takes it."""
 
-    target: Target
+    target: Target | GlmmTarget
     start: Callable[[int], np.ndarray]
 
     @property
     def n_dim(self) -> int:
-        return self.target.n_parameters
+        return self.target.n_moved
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {NAME: (self.n_dim,)}
+        return {NAME: (self.target.n_reported,)}
 
     @property
     def coords(self) -> dict[str, Any]:
         return {}
 
     def _make_model(self, init_mean: np.ndarray | None) -> Any:
-        functions, data, d = compiled("posterior"), self.target.data.ctypes.data, self.n_dim
-        sizes = {DIM: d}
-        variables = _lib.PyVariable.new_variables([NAME], ["float64"], [[d]], sizes, {NAME: (DIM,)})
+        functions, data, d = compiled(self.target.kernel), self.target.data.ctypes.data, self.n_dim
+        size = self.target.n_reported
+        sizes = {DIM: size}
+        variables = _lib.PyVariable.new_variables([NAME], ["float64"], [[size]], sizes, {NAME: (DIM,)})
         density = _lib.LogpFunc(functions.density_callback.address, data, self)
-        position = _lib.ExpandFunc(d, d, functions.position_callback.address, data, self)
+        position = _lib.ExpandFunc(d, size, functions.position_callback.address, data, self)
         return _lib.PyMcModel(density, position, variables, d, sizes, {}, self.start, None)
 
     def _make_sampler(self, settings: Any, init_mean: np.ndarray | None, cores: int, *rest: Any) -> Any:
         return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *rest)
 
 
-def walk(target: Target, settings: Settings) -> Walk:
+def walk(target: Target | GlmmTarget, settings: Settings) -> Walk:
     """Draw from a standardised target. An interrupt keeps the draws made so far.
 
     Chains start at distance one from the mode in every direction: there the gradient, from which nutpie takes its
@@ -93,7 +95,7 @@ def walk(target: Target, settings: Settings) -> Walk:
     SamplingError
         If the sampler cannot start, or is interrupted before the first draw after warm-up.
     """
-    d = target.n_parameters
+    d = target.n_moved
 
     def start(seed: int) -> np.ndarray:
         return np.random.default_rng(seed).choice([-1.0, 1.0], d)
