@@ -12,6 +12,7 @@ import xarray as xr
 from bayesmlm.covariance import sd_corr
 from bayesmlm.design import Block, Design
 from bayesmlm.errors import DataError, did_you_mean
+from bayesmlm.predictive_mean import predictive_mean
 
 SAMPLE = ("chain", "draw")
 
@@ -141,16 +142,28 @@ class BlockSchema:
 
 @dataclass(frozen=True)
 class Schema:
-    """Where the parameters of a model are in a posterior with Bambi's names."""
+    """Where the parameters of a model are in a posterior with Bambi's names.
+
+    Attributes
+    ----------
+    coefficients, blocks
+        Of the linear predictor.
+    sigma : str or None
+        Variable with the residual standard deviation, if there is one.
+    auxiliary : mapping of str to str
+        Variables with the family's other auxiliary parameters, by our names.
+    """
 
     coefficients: tuple[Variable, ...]
     blocks: tuple[BlockSchema, ...]
     sigma: str | None = "sigma"
+    auxiliary: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """All posterior variables, each once."""
         names = [v.name for v in self.coefficients] + ([self.sigma] if self.sigma else [])
+        names += self.auxiliary.values()
         for block in self.blocks:
             effects = list(dict.fromkeys(v.name for v in block.variables))
             names += [*effects, *(f"{e}_sigma" for e in effects)] + ([block.corr] if block.corr else [])
@@ -179,12 +192,30 @@ def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int)
     sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
     levels = {b.label: list(b.levels) for b in design.blocks}
     blocks = tuple(_read_block(data, block, levels[block.label]) for block in schema.blocks)
-    group_mean = np.zeros(shape[:2])
-    for block, draws in zip(design.blocks, blocks, strict=True):
-        group_mean += np.einsum("sdjp,jp->sd", draws.b.values, block_weights(block, design.nobs))
-    ppd = mean_ppd(fixef, sigma, group_mean, design, seed)
+    auxiliary = {name: labelled(_column(data[v], None)) for name, v in schema.auxiliary.items()}
+    ppd = _replicated_mean(design, fixef, sigma, auxiliary, blocks, seed)
     stats = tree["sample_stats"].to_dataset()
-    return Posterior(fixef, sigma, blocks, ppd, stats)
+    return Posterior(fixef, sigma, blocks, ppd, stats, auxiliary)
+
+
+def _replicated_mean(
+    design: Design,
+    fixef: xr.DataArray,
+    sigma: xr.DataArray | None,
+    auxiliary: Mapping[str, xr.DataArray],
+    blocks: Sequence[BlockDraws],
+    seed: int,
+) -> xr.DataArray:
+    """`Posterior.mean_ppd` of draws whose group effects are all at hand."""
+    effects = [kept_effects(block, draws) for block, draws in zip(design.blocks, blocks, strict=True)]
+    if design.family.is_gaussian_identity:
+        group_mean = np.zeros(fixef.shape[:2])
+        for block, b in zip(design.blocks, effects, strict=True):
+            group_mean += np.einsum("sdjp,jp->sd", b, block_weights(block, design.nobs))
+        return mean_ppd(fixef, sigma, group_mean, design, seed)
+    own = {**auxiliary} if sigma is None else {"sigma": sigma, **auxiliary}
+    values = {name: draws.values for name, draws in own.items()}
+    return labelled(predictive_mean(design, fixef.values, effects, values, seed))
 
 
 def _column(variable: xr.DataArray, position: int | None) -> np.ndarray:

@@ -19,6 +19,7 @@ from bayesmlm.draws import Schema, Variable
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
 from bayesmlm.model.joint import joint_prior
+from bayesmlm.model.likelihood import bambi_family, bambi_name, response_text
 from bayesmlm.model.match import match_blocks, match_fixed, match_offset, match_response
 from bayesmlm.model.plan import (
     BlockPlan,
@@ -27,10 +28,9 @@ from bayesmlm.model.plan import (
     fixed_pieces,
     model_frame,
     offset_text,
-    response_text,
     translatable_blocks,
 )
-from bayesmlm.model.start import start_values
+from bayesmlm.model.start import flat_start, start_values
 from bayesmlm.model.translate import NAMESPACE, plain_name
 from bayesmlm.priors import Joint, Priors
 from bayesmlm.reference.estimate import LmerEstimate
@@ -93,7 +93,7 @@ def build_model(
         parts = ["1" if "(Intercept)" in design.coefficients else "0", *(t for p in pieces for t in p.text)]
         parts += [] if design.offset is None else [offset_text(design, native.offset, frame)]
         text = f"{response} ~ {' + '.join([*parts, *(t for p in plans for t in block_text(p))])}"
-        model = _bambi_model(text, frame)
+        model = _bambi_model(text, frame, design)
         if model is None:
             native = _Native(False, False, set(), set())
             continue
@@ -126,10 +126,11 @@ def _whole_terms(design: Design) -> set[int]:
     return set() if design.aliased else set(range(len(design.formula.fixed.terms)))
 
 
-def _bambi_model(text: str, frame: pd.DataFrame) -> bmb.Model | None:
+def _bambi_model(text: str, frame: pd.DataFrame, design: Design) -> bmb.Model | None:
     """Build the bambi.Model, or None if formulae cannot read a translated term."""
+    family = bambi_family(design)
     try:
-        return bmb.Model(text, frame, auto_scale=False, extra_namespace=NAMESPACE)
+        return bmb.Model(text, frame, family, auto_scale=False, extra_namespace=NAMESPACE)
     except (*FORMULAE_ERRORS, ValueError, KeyError, TypeError, AttributeError, NameError, ArithmeticError):
         return None  # the caller tries again with ready-made columns, and raises if that fails too
 
@@ -151,8 +152,13 @@ def _complete(
         for plan in plans
     )
     model.build()
-    start = {} if estimate is None else start_values(design, priors, renamed, plans, estimate)
-    return BambiModel(model, Schema(renamed, tuple(p.schema for p in plans)), start)
+    if estimate is not None:
+        start = start_values(design, priors, renamed, plans, estimate)
+    else:
+        start = {} if design.family.is_gaussian_identity else flat_start(design, priors, renamed)
+    sigma = "sigma" if design.family.has_sigma else None
+    auxiliary = {name: bambi_name(name) for name in priors.auxiliary}
+    return BambiModel(model, Schema(renamed, tuple(p.schema for p in plans), sigma, auxiliary), start)
 
 
 def _public_names(model: bmb.Model, plans: tuple[BlockPlan, ...]) -> tuple[dict[str, str], dict[str, str]]:
@@ -161,7 +167,8 @@ def _public_names(model: bmb.Model, plans: tuple[BlockPlan, ...]) -> tuple[dict[
     Group terms are called after R's grouping factor: ``1|cask:batch`` rather than ``1|interaction(cask, batch)``.
     """
     component = model.parameters[model.family.likelihood.parent]
-    taken = {"sigma", "mu", "Intercept", "chain", "draw", "__obs__", *(p.corr_name for p in plans)}
+    parameters = model.family.likelihood.params
+    taken = {*parameters, "Intercept", "chain", "draw", "__obs__", *(p.corr_name for p in plans)}
     groups = {p.group_text.strip("`"): p.group_name for p in plans}
 
     def name(term: Any, wanted: str, companions: tuple[str, ...] = ()) -> str:
@@ -202,12 +209,13 @@ def _set_priors(
         used = [priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns)]
         if isinstance(used[0], Joint):
             names = [design.coefficients[j] for _, j in sorted(columns)]
-            terms[name] = joint_prior(used[0], names, vector=coefficients[columns[0][1]].position is not None)
+            terms[name] = joint_prior(used[0], names, vector=coefficients[columns[0][1]].position is not None, design=design)
         else:
             terms[name] = bambi_prior(*used)
     fixed = FixedEffects(design, renamed)
     for plan in plans:
         terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)
-    assert priors.sigma is not None
+    own = {**priors.auxiliary} if priors.sigma is None else {"sigma": priors.sigma, **priors.auxiliary}
+    parameters = {bambi_name(name): bambi_prior(prior.used) for name, prior in own.items()}
     # Nested under the parameter, so that a column named sigma or mu is not taken for the parameter.
-    model.set_priors(priors={model.family.likelihood.parent: terms, "sigma": bambi_prior(priors.sigma.used)})
+    model.set_priors(priors={model.family.likelihood.parent: terms, **parameters})

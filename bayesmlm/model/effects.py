@@ -27,6 +27,7 @@ PYMC_NAMES = {
     "half_cauchy": ("HalfCauchy", {"scale": "beta"}),
     "exponential": ("Exponential", {"rate": "lam"}),
     "gamma": ("Gamma", {"shape": "alpha", "rate": "beta"}),
+    "beta": ("Beta", {"a": "alpha", "b": "beta"}),
 }
 
 
@@ -38,6 +39,11 @@ def bambi_prior(*priors: Any) -> bmb.Prior:
     name, keys = PYMC_NAMES[first.name]
     values = {new: np.array([p[old] for p in priors]) for old, new in keys.items()}
     return bmb.Prior(name, **{k: v if len(priors) > 1 else float(v[0]) for k, v in values.items()})
+
+
+def residual_scale(design: Design, pymc_model: pm.Model) -> Any:
+    """Return phi of decov and of joint priors of slopes: sigma where the family has one, 1 otherwise."""
+    return pymc_model["sigma"] if design.family.has_sigma else 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def _block_variables(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -
     effects_name, sd_name = plan.variable("effects"), plan.variable("sd")
     if effects_name in pymc_model.named_vars:
         return pymc_model[sd_name], pymc_model[effects_name]
-    sd = pm.Deterministic(sd_name, _sd_variable(plan, p, prior, pymc_model["sigma"]))
+    sd = pm.Deterministic(sd_name, _sd_variable(plan, p, prior, residual_scale(fixed.design, pymc_model)))
     cholesky = _correlation_cholesky(plan, p, prior.regularization) if p > 1 else pt.ones((1, 1))
     if p > 1:
         pymc_model.add_coords({dim: list(plan.block.columns) for dim in plan.corr_dims})

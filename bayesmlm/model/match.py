@@ -16,8 +16,11 @@ from bayesmlm.model.translate import Piece
 
 
 def match_response(model: bmb.Model, design: Design) -> bool:
-    """Whether Bambi's response is the design's."""
-    return _equal(np.squeeze(model.response_term.data), design.y)
+    """Whether Bambi's response is the design's, numbers of trials included."""
+    theirs, ours = np.squeeze(np.asarray(model.response_term.data)), design.y
+    if design.family.support == "binomial" and model.family.name != "bernoulli":
+        ours = np.column_stack([ours, np.ones_like(ours) if design.trials is None else design.trials])
+    return theirs.shape == ours.shape and _equal(theirs, ours)
 
 
 def match_offset(model: bmb.Model, design: Design) -> bool:

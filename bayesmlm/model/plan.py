@@ -16,7 +16,7 @@ from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
 from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term
 from bayesmlm.priors import Distribution, Joint, Priors
-from bayesmlm.syntax import Call, Name, names_in
+from bayesmlm.syntax import Name, names_in
 
 CENTRED = "centred"
 HIERARCHICAL = "hierarchical"
@@ -207,13 +207,6 @@ def _group_text(block: Block) -> str | None:
     if len(texts) < len(names):
         return None
     return str(texts[0]) if len(texts) == 1 else f"interaction({', '.join(map(str, texts))})"
-
-
-def response_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
-    """Write the response: a column or a function of one, else a ready-made column."""
-    node = design.formula.response
-    text = translate(node) if native and isinstance(node, Name | Call) else None
-    return ready_made(frame, design.response, design.y) if text is None else text
 
 
 def offset_text(design: Design, native: bool, frame: pd.DataFrame) -> str:

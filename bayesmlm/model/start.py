@@ -6,12 +6,14 @@ import numpy as np
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Variable
+from bayesmlm.families import LINKS
 from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
 from bayesmlm.priors import Decov, Distribution, Lkj, Priors
 from bayesmlm.reference.estimate import LmerEstimate
 
 LEAST_SD = 0.05  # relative to sigma: a chain cannot start at a standard deviation of zero
 MOST_CORRELATION = 0.9
+EDGE = 1e-3  # a probability no nearer to 0 or 1, a mean no smaller relative to the responses
 
 
 def start_values(
@@ -32,19 +34,34 @@ def start_values(
     estimate
         The reference fit.
     """
-    known = {name for name, prior in priors.coefficients.items() if isinstance(prior.used, Distribution)}
     assert priors.sigma is not None
     values = {"sigma": np.array(estimate.sigma)} if isinstance(priors.sigma.used, Distribution) else {}
     fixed = dict(zip(design.coefficients, estimate.beta, strict=True))
-    if priors.intercept is not None and isinstance(priors.intercept.used, Distribution):
-        centred = float(design.X.mean(axis=0) @ estimate.beta)
-        values[coefficients[0].name] = np.array(centred)
-    slopes = [(v, name) for v, name in zip(coefficients, design.coefficients, strict=True) if name in known]
-    for name in dict.fromkeys(v.name for v, _ in slopes):
-        mine = sorted((v.position, fixed[c]) for v, c in slopes if v.name == name)
-        values[name] = np.array(mine[0][1] if mine[0][0] is None else [value for _, value in mine])
+    centred = estimate.beta.copy()
+    if priors.intercept is not None:
+        centred[0] = design.X.mean(axis=0) @ estimate.beta
+    values |= fixed_values(design, priors, coefficients, centred)
     for i, plan in enumerate(plans):
         values |= _block_values(plan, priors.covariance[plan.block.label], estimate, i, fixed)
+    return values
+
+
+def fixed_values(
+    design: Design, priors: Priors, coefficients: tuple[Variable, ...], beta: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Arrange fixed effects, the intercept being that of centred predictors, as PyMC's variables.
+
+    Those with a joint prior or one of Bambi's own are left out: they are no variables, or have bounds of their own.
+    """
+    values = {}
+    if priors.intercept is not None and isinstance(priors.intercept.used, Distribution):
+        values[coefficients[0].name] = np.array(float(beta[0]))
+    known = {name for name, prior in priors.coefficients.items() if isinstance(prior.used, Distribution)}
+    placed = zip(coefficients, design.coefficients, beta, strict=True)
+    slopes = [(v, value) for v, name, value in placed if name in known]
+    for name in dict.fromkeys(v.name for v, _ in slopes):
+        mine = sorted((v.position or 0, value, v.position) for v, value in slopes if v.name == name)
+        values[name] = np.array(mine[0][1] if mine[0][2] is None else [value for _, value, _ in mine])
     return values
 
 
@@ -104,3 +121,38 @@ def _partial_correlations(factor: np.ndarray) -> np.ndarray:
             out.append(r)
             left *= 1 - r**2
     return np.array(out)
+
+
+def flat_start(
+    design: Design, priors: Priors, coefficients: tuple[Variable, ...]
+) -> dict[str, np.ndarray]:
+    """Return fixed effects at which every row has nearly the same expected response, the mean of all responses.
+
+    There the density is finite whatever the link: at 0, the prior's centre, an inverse or a square root has none, or
+    no slope. Group effects start at their own prior's centre, which is 0.
+    """
+    link = LINKS.get(design.family.link)
+    if link is None:
+        return {}
+    centred = design.X - design.X.mean(axis=0)
+    if priors.intercept is not None:
+        centred[:, design.coefficients.index("(Intercept)")] = 1.0
+    target = np.full(design.nobs, link.forward(_typical_mean(design)))
+    offset = 0.0 if design.offset is None else design.offset
+    beta = np.linalg.lstsq(centred, target - offset, rcond=None)[0]
+    return fixed_values(design, priors, coefficients, beta)
+
+
+def _typical_mean(design: Design) -> float:
+    """Mean response, or what the linear predictor is about, inside the domain of the link."""
+    y = design.y if design.trials is None else design.y / design.trials
+    name = design.family.name
+    if name.startswith("hurdle"):
+        y = y[y > 0]
+    if name.endswith("lognormal"):
+        return float(np.log(y).mean())
+    if design.family.support in {"binomial", "unit"}:
+        return float(np.clip(y.mean(), EDGE, 1 - EDGE))
+    if design.family.link == "identity":
+        return float(y.mean())
+    return float(max(y.mean(), EDGE * np.abs(y).mean()))

@@ -42,6 +42,8 @@ def posterior_tree(built: BambiModel, posterior: Posterior, design: Design) -> x
         _put(variables[variable.name], variable.position, posterior.fixef.values[..., j])
     if built.schema.sigma and posterior.sigma is not None:
         variables[built.schema.sigma].values[...] = posterior.sigma.values
+    for name, variable_name in built.schema.auxiliary.items():
+        variables[variable_name].values[...] = posterior.auxiliary[name].values
     for where, block, described in zip(built.schema.blocks, posterior.blocks, design.blocks, strict=True):
         kept_effects(described, block)
         for c, variable in enumerate(where.variables):
