@@ -19,6 +19,7 @@ from bayesmlm.prior_draws import sample_prior
 from bayesmlm.priors import Priors
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
+from bayesmlm.reference.quasi import fit_quasi
 from bayesmlm.sampling.settings import Settings
 
 if TYPE_CHECKING:
@@ -188,8 +189,9 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
 
     kept_levels(design, settings.keep_ranef)  # a mistake in it is found before sampling
     estimate = _reference(design)
-    forms = choose_forms(design, *_information(design, estimate))
-    built = build_model(design, priors, forms, estimate)
+    guide = estimate if design.family.is_gaussian_identity else fit_quasi(design)
+    forms = choose_forms(design, *_information(design, guide))
+    built = build_model(design, priors, forms, guide)
     tree, seconds = sample(built, design, settings)
     posterior = read_posterior(tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))

@@ -34,15 +34,16 @@ def start_values(
     estimate
         The reference fit.
     """
-    assert priors.sigma is not None
-    values = {"sigma": np.array(estimate.sigma)} if isinstance(priors.sigma.used, Distribution) else {}
+    known = priors.sigma is not None and isinstance(priors.sigma.used, Distribution)
+    values = {"sigma": np.array(estimate.sigma)} if known else {}
     fixed = dict(zip(design.coefficients, estimate.beta, strict=True))
     centred = estimate.beta.copy()
     if priors.intercept is not None:
         centred[0] = design.X.mean(axis=0) @ estimate.beta
     values |= fixed_values(design, priors, coefficients, centred)
     for i, plan in enumerate(plans):
-        values |= _block_values(plan, priors.covariance[plan.block.label], estimate, i, fixed)
+        prior = priors.covariance[plan.block.label]
+        values |= _block_values(plan, prior, estimate, i, fixed, design.family.has_sigma)
     return values
 
 
@@ -66,13 +67,20 @@ def fixed_values(
 
 
 def _block_values(
-    plan: BlockPlan, prior: Decov | Lkj, estimate: LmerEstimate, i: int, fixed: dict[str, float]
+    plan: BlockPlan,
+    prior: Decov | Lkj,
+    estimate: LmerEstimate,
+    i: int,
+    fixed: dict[str, float],
+    relative: bool,
 ) -> dict[str, np.ndarray]:
+    """`relative` says whether decov's scale is relative to sigma."""
     p = len(plan.block.columns)
     covariance, effects = estimate.varcorr.blocks[i], estimate.ranef[i]
     spread = np.sqrt(np.mean(plan.block.Z**2, axis=0))
-    sd = np.maximum(covariance.sd, LEAST_SD * estimate.sigma / spread)
-    values = _sd_values(plan, sd, prior, estimate.sigma)
+    weight = 1.0 if estimate.weights is None else float(np.mean(estimate.weights))
+    sd = np.maximum(covariance.sd, LEAST_SD * estimate.sigma / np.sqrt(weight) / spread)
+    values = _sd_values(plan, sd, prior, estimate.sigma if relative else 1.0)
     factor = np.eye(p)
     if p > 1:
         corr = np.clip(np.nan_to_num(covariance.corr), -MOST_CORRELATION, MOST_CORRELATION)
