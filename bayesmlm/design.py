@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Design:
         The response, transformed as the formula says: numbers of successes of a binomial, positions of a categorical
         response in `response_levels`.
     X : ndarray, shape (n, k)
-        Fixed-effects columns.
+        Fixed-effects columns; without an intercept in ordinal models, which have thresholds.
     coefficients : tuple of str
         R's names of the columns of X.
     blocks : tuple of Block
@@ -167,11 +167,15 @@ def build_design(
     evaluator = Evaluator(frame, parsed.text, kept)
     prior_weights = _checked_weights(extra["weights"], kept)
     response = read_response(parsed.response, evaluator, family, prior_weights)
+    if family.is_ordinal:  # factors are coded as beside an intercept, whose place the thresholds take
+        parsed = replace(parsed, fixed=replace(parsed.fixed, intercept=True))
     columns = model_columns(parsed.fixed, evaluator)
     _check_finite(columns, parsed)
     reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
     _reject_zero(columns, parsed)
     columns, aliased = _full_rank(columns)
+    if family.is_ordinal:
+        columns = columns.take(np.flatnonzero(np.array(columns.term) >= 0))
     blocks = build_blocks(parsed, evaluator)
     if family.has_sigma:
         warn_of_row_effects(blocks)

@@ -19,7 +19,7 @@ from bayesmlm.prior_draws import sample_prior
 from bayesmlm.priors import Priors
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
-from bayesmlm.reference.quasi import fit_quasi
+from bayesmlm.reference.quasi import fit_positions, fit_quasi
 from bayesmlm.sampling.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
     kept_levels(design, settings.keep_ranef)  # a mistake in it is found before sampling
     estimate = _reference(design)
     guide = estimate if design.family.is_gaussian_identity else fit_quasi(design)
-    forms = choose_forms(design, *_information(design, guide))
+    told = fit_positions(design) if design.family.is_ordinal else guide
+    forms = choose_forms(design, *_information(design, told))
     built = build_model(design, priors, forms, guide)
     tree, seconds = sample(built, design, settings)
     posterior = read_posterior(tree, built.schema, design, settings.seed)

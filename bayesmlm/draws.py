@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,11 +70,12 @@ class Posterior:
     blocks : tuple of BlockDraws
         In the order of `Design.blocks`.
     mean_ppd : DataArray (chain, draw)
-        Mean over rows of one posterior predictive data set per draw.
+        Mean over rows of one posterior predictive data set per draw; NaN for a response of categories.
     sample_stats : Dataset
         At least ``diverging`` and ``lp`` (log posterior density), each (chain, draw).
     auxiliary : mapping of str to DataArray (chain, draw)
-        The family's other auxiliary parameters by our names.
+        The family's other auxiliary parameters by our names; the thresholds of an ordinal one (chain, draw,
+        threshold), named as ``"low|middle"``.
     """
 
     fixef: xr.DataArray
@@ -192,10 +194,20 @@ def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int)
     sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
     levels = {b.label: list(b.levels) for b in design.blocks}
     blocks = tuple(_read_block(data, block, levels[block.label]) for block in schema.blocks)
-    auxiliary = {name: labelled(_column(data[v], None)) for name, v in schema.auxiliary.items()}
+    auxiliary = {
+        name: labelled_auxiliary(design, name, _column(data[v], None)) for name, v in schema.auxiliary.items()
+    }
     ppd = _replicated_mean(design, fixef, sigma, auxiliary, blocks, seed)
     stats = tree["sample_stats"].to_dataset()
     return Posterior(fixef, sigma, blocks, ppd, stats, auxiliary)
+
+
+def labelled_auxiliary(design: Design, name: str, values: np.ndarray) -> xr.DataArray:
+    """Label draws (chain, draw) of an auxiliary parameter; thresholds (chain, draw, K - 1) by the levels they part."""
+    if name != "thresholds":
+        return labelled(values)
+    levels = design.response_levels
+    return labelled(values, threshold=[f"{a}|{b}" for a, b in itertools.pairwise(levels)])
 
 
 def _replicated_mean(
@@ -206,7 +218,9 @@ def _replicated_mean(
     blocks: Sequence[BlockDraws],
     seed: int,
 ) -> xr.DataArray:
-    """`Posterior.mean_ppd` of draws whose group effects are all at hand."""
+    """`Posterior.mean_ppd` of draws whose group effects are all at hand; NaN of categories, which have no mean."""
+    if design.family.is_ordinal or design.family.is_categorical:
+        return labelled(np.full(fixef.shape[:2], np.nan))
     effects = [kept_effects(block, draws) for block, draws in zip(design.blocks, blocks, strict=True)]
     if design.family.is_gaussian_identity:
         group_mean = np.zeros(fixef.shape[:2])

@@ -78,7 +78,12 @@ def fit_with_bambi(name):
         )
     model = bmb.Model(f"{response} ~ x + (1|g)", data_of(name), name, priors=priors, link=link)
     fitted = model.fit(
-        draws=1500, tune=1000, chains=4, random_seed=5, inference_method="nutpie", nuts={"target_accept": 0.95}
+        draws=1500,
+        tune=1000,
+        chains=4,
+        random_seed=5,
+        inference_method="nutpie",
+        nuts={"target_accept": 0.95},
     )
     posterior = fitted["posterior"].to_dataset()
     mcse = az.mcse(posterior, method="mean")

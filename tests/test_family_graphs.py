@@ -41,9 +41,7 @@ RESPONSES = {
     "unit": "share",
     "binomial": "cbind(yes, n - yes)",
 }
-SCALAR = [
-    (name, link) for name, kind in KINDS.items() if kind.support in RESPONSES for link in kind.links
-]
+SCALAR = [(name, link) for name, kind in KINDS.items() if kind.support in RESPONSES for link in kind.links]
 AUXILIARY = {"sigma": 0.9, "nu": 4.0, "psi": 0.7}
 # Where the expected response is 2 for every row, so that no link leaves its domain.
 TYPICAL = {"binomial": 0.3, "unit": 0.3}
@@ -82,7 +80,11 @@ def graph_log_density(design, model, beta, tau, z, auxiliary):
     for rv in graph.free_RVs:
         kind, value = graph.rvs_to_transforms[rv], point[rv.name]
         name = type(kind).__name__
-        forward = {"NoneType": lambda v: v, "LogTransform": np.log, "LogOddsTransform": lambda v: np.log(v / (1 - v))}
+        forward = {
+            "NoneType": lambda v: v,
+            "LogTransform": np.log,
+            "LogOddsTransform": lambda v: np.log(v / (1 - v)),
+        }
         unconstrained[graph.rvs_to_values[rv].name] = np.asarray(forward[name](value), dtype=float)
     return float(graph.compile_logp(jacobian=False, mode="FAST_COMPILE")(unconstrained))
 
@@ -178,7 +180,9 @@ def test_bambi_predicts_what_the_design_says(name, link):
     again = posterior_tree(model, posterior, design)
     for variable in model.schema.names:
         ours = again["posterior"][variable]
-        np.testing.assert_array_equal(ours, tree["posterior"][variable].sel(ours.coords).transpose(*ours.dims))
+        np.testing.assert_array_equal(
+            ours, tree["posterior"][variable].sel(ours.coords).transpose(*ours.dims)
+        )
     (block,) = design.blocks
     b = posterior.blocks[0].b.values.reshape(-1, *posterior.blocks[0].b.shape[2:])
     beta = posterior.fixef.values.reshape(-1, 2)

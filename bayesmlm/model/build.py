@@ -19,7 +19,13 @@ from bayesmlm.draws import Schema, Variable
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
 from bayesmlm.model.joint import joint_prior
-from bayesmlm.model.likelihood import bambi_family, bambi_name, response_text
+from bayesmlm.model.likelihood import (
+    bambi_family,
+    bambi_name,
+    response_text,
+    threshold_prior,
+    uncentre_thresholds,
+)
 from bayesmlm.model.match import match_blocks, match_fixed, match_offset, match_response
 from bayesmlm.model.plan import (
     BlockPlan,
@@ -32,7 +38,7 @@ from bayesmlm.model.plan import (
 )
 from bayesmlm.model.start import flat_start, start_values
 from bayesmlm.model.translate import NAMESPACE, plain_name
-from bayesmlm.priors import Joint, Priors
+from bayesmlm.priors import THRESHOLDS, Distribution, Joint, Priors
 from bayesmlm.reference.estimate import LmerEstimate
 
 FORMULAE_ERRORS = (ParseError, ResolverError, ScanError)
@@ -90,6 +96,7 @@ def build_model(
         response = response_text(design, native.response, frame)
         pieces = fixed_pieces(design, native.fixed, priors, frame)
         plans = tuple(block_plan(b, i in native.blocks, forms, frame) for i, b in enumerate(design.blocks))
+        # Bambi reads the factors of an ordinal model as beside an intercept, and wants none in the formula.
         parts = ["1" if "(Intercept)" in design.coefficients else "0", *(t for p in pieces for t in p.text)]
         parts += [] if design.offset is None else [offset_text(design, native.offset, frame)]
         text = f"{response} ~ {' + '.join([*parts, *(t for p in plans for t in block_text(p))])}"
@@ -209,7 +216,9 @@ def _set_priors(
         used = [priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns)]
         if isinstance(used[0], Joint):
             names = [design.coefficients[j] for _, j in sorted(columns)]
-            terms[name] = joint_prior(used[0], names, vector=coefficients[columns[0][1]].position is not None, design=design)
+            terms[name] = joint_prior(
+                used[0], names, vector=coefficients[columns[0][1]].position is not None, design=design
+            )
         else:
             terms[name] = bambi_prior(*used)
     fixed = FixedEffects(design, renamed)
@@ -217,5 +226,8 @@ def _set_priors(
         terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)
     own = {**priors.auxiliary} if priors.sigma is None else {"sigma": priors.sigma, **priors.auxiliary}
     parameters = {bambi_name(name): bambi_prior(prior.used) for name, prior in own.items()}
+    if design.family.is_ordinal and isinstance(own[THRESHOLDS].used, Distribution):
+        parameters[bambi_name(THRESHOLDS)] = threshold_prior(design, own[THRESHOLDS].used)
+        uncentre_thresholds(model.family, fixed.slopes_at_means)
     # Nested under the parameter, so that a column named sigma or mu is not taken for the parameter.
     model.set_priors(priors={model.family.likelihood.parent: terms, **parameters})

@@ -54,12 +54,15 @@ class FixedEffects:
     coefficients: tuple[Variable, ...]
 
     def value(self, name: str, pymc_model: pm.Model) -> Any:
-        names = self.design.coefficients
         if name != "(Intercept)":
-            return self._raw(names.index(name), pymc_model)
+            return self._raw(self.design.coefficients.index(name), pymc_model)
+        return self._raw(0, pymc_model) - self.slopes_at_means(pymc_model)
+
+    def slopes_at_means(self, pymc_model: pm.Model) -> Any:
+        """What all but the intercept add to the linear predictor where the predictors are at their means."""
         means = self.design.X.mean(axis=0)
-        slopes = [means[j] * self._raw(j, pymc_model) for j in range(1, len(names))]
-        return self._raw(0, pymc_model) - sum(slopes, start=0.0)
+        slopes = [j for j, name in enumerate(self.design.coefficients) if name != "(Intercept)"]
+        return sum((means[j] * self._raw(j, pymc_model) for j in slopes), start=0.0)
 
     def _raw(self, j: int, pymc_model: pm.Model) -> Any:
         variable = self.coefficients[j]

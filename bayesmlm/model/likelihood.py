@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import bambi as bmb
@@ -13,14 +12,17 @@ import pytensor.tensor as pt
 from bambi.backend.utils import get_distribution
 from bambi.defaults import get_builtin_family
 from bambi.utils import as_dataset
+from pymc.distributions.transforms import ordered
 
 from bayesmlm.design import Design
 from bayesmlm.families import LINKS
+from bayesmlm.model.effects import bambi_prior
 from bayesmlm.model.translate import ready_made, translate
 from bayesmlm.syntax import Binary, Call, Name, Node
 
 # Our auxiliary parameters that Bambi calls otherwise.
 BAMBI_NAMES = {"reciprocal_dispersion": "alpha", "shape": "alpha", "lambda": "lam", "phi": "kappa"}
+BAMBI_NAMES |= {"thresholds": "threshold"}
 LINKS_BAMBI_LACKS = {"sqrt": pt.sqr, "cauchit": lambda eta: 0.5 + pt.arctan(eta) / np.pi}
 
 
@@ -113,15 +115,22 @@ def response_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
     node = design.formula.response
     if design.family.support == "binomial":
         return _binomial_text(node, design, native, frame)
-    if design.response_levels:
-        codes = design.y.astype(int)
-        values = pd.Categorical.from_codes(codes, list(design.response_levels), ordered=True)
-        return ready_made(frame, design.response, values)
+    if design.family.is_ordinal or design.family.is_categorical:
+        return _category_text(node, design, native, frame)
     text = translate(node) if native and isinstance(node, Name | Call) else None
     if text is None:
         whole = design.family.support == "count"
         return ready_made(frame, design.response, design.y.astype(int) if whole else design.y)
     return text
+
+
+def _category_text(node: Node | None, design: Design, native: bool, frame: pd.DataFrame) -> str:
+    levels = list(design.response_levels)
+    if native and isinstance(node, Name) and isinstance(frame[node.name].dtype, pd.CategoricalDtype):
+        if frame[node.name].cat.categories.tolist() == levels:
+            return str(translate(node))
+    values = pd.Categorical.from_codes(design.y.astype(int), levels, ordered=True)
+    return ready_made(frame, design.response, values)
 
 
 def _binomial_text(node: Node | None, design: Design, native: bool, frame: pd.DataFrame) -> str:
@@ -138,6 +147,56 @@ def _binomial_text(node: Node | None, design: Design, native: bool, frame: pd.Da
     return f"p({ready_made(frame, 'successes', y)}, {ready_made(frame, 'trials', m)})"
 
 
-def auxiliary_priors(design: Design, used: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the priors of auxiliary parameters under Bambi's names."""
-    return {bambi_name(name): prior for name, prior in used.items()}
+# -- thresholds ------------------------------------------------------------------------------------
+
+CENTRED_THRESHOLDS = "threshold||centred"
+
+
+def threshold_prior(design: Design, prior: Any) -> bmb.Prior:
+    """Return the prior of all thresholds at the means of the predictors, in increasing order if cumulative.
+
+    Parameters
+    ----------
+    design
+        An ordinal model.
+    prior
+        A `Distribution`, which holds for each threshold.
+    """
+    one = bambi_prior(prior)
+    count = len(design.response_levels) - 1
+    options: dict[str, Any] = {"initval": np.linspace(-1.0, 1.0, count)}
+    if design.family.name == "cumulative":
+        options["transform"] = ordered
+
+    def build(name: str, dims: Any = None, **_: Any) -> Any:
+        return getattr(pm, one.name)(CENTRED_THRESHOLDS, **one.args, **options, dims=dims)
+
+    return bmb.Prior("Thresholds", dist=build)
+
+
+def uncentre_thresholds(family: bmb.Family, shift: Any) -> None:
+    """Let a family's thresholds be those of predictors as given: Bambi does not centre ordinal models' predictors.
+
+    Parameters
+    ----------
+    family
+        Of the model, before it is built.
+    shift
+        Function of the PyMC model that returns the fixed part of the linear predictor at the means of the predictors.
+    """
+    of_bambi = type(family).transform_backend_eta
+
+    def transform(eta: Any, kwargs: dict[str, Any]) -> Any:
+        total = kwargs["threshold"] + shift(pm.modelcontext(None))
+        kwargs["threshold"] = pm.Deterministic("threshold", total, dims="threshold_dim")
+        return of_bambi(eta, kwargs)
+
+    family.transform_backend_eta = transform
+
+
+def threshold_start(design: Design) -> dict[str, np.ndarray]:
+    """Return thresholds at which categories are as probable as they are frequent."""
+    counts = np.bincount(design.y.astype(int), minlength=len(design.response_levels)) + 0.5
+    reached = counts.sum() if design.family.name == "cumulative" else np.cumsum(counts[::-1])[::-1][:-1]
+    below = np.cumsum(counts)[:-1] if design.family.name == "cumulative" else counts[:-1]
+    return {CENTRED_THRESHOLDS: LINKS[design.family.link].forward(below / reached)}

@@ -7,6 +7,7 @@ import numpy as np
 from bayesmlm.design import Design
 from bayesmlm.draws import Variable
 from bayesmlm.families import LINKS
+from bayesmlm.model.likelihood import threshold_start
 from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
 from bayesmlm.priors import Decov, Distribution, Lkj, Priors
 from bayesmlm.reference.estimate import LmerEstimate
@@ -131,14 +132,14 @@ def _partial_correlations(factor: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-def flat_start(
-    design: Design, priors: Priors, coefficients: tuple[Variable, ...]
-) -> dict[str, np.ndarray]:
+def flat_start(design: Design, priors: Priors, coefficients: tuple[Variable, ...]) -> dict[str, np.ndarray]:
     """Return fixed effects at which every row has nearly the same expected response, the mean of all responses.
 
     There the density is finite whatever the link: at 0, the prior's centre, an inverse or a square root has none, or
     no slope. Group effects start at their own prior's centre, which is 0.
     """
+    if design.family.is_ordinal:
+        return threshold_start(design)
     link = LINKS.get(design.family.link)
     if link is None:
         return {}

@@ -4,7 +4,8 @@ Defaults (Gaussian, identity link), as in rstanarm: the intercept of centred pre
 normal(mean(y), 2.5 sd(y)), slopes are normal(0, 2.5 sd(y) / sd(x)), sigma is exponential(1 / sd(y)), every
 block's covariance is decov(1, 1, 1, 1). Standard deviations have divisor n - 1 and are taken of each column. With
 another link or family the intercept is normal(0, 2.5), slopes are normal(0, 2.5 / sd(x)), both 1.596 times as wide for
-probit, and other auxiliary parameters are exponential(1).
+probit, and other auxiliary parameters are exponential(1). The thresholds of ordinal models are student_t(3, 0, 2.5)
+at the means of the predictors, as brms' are, each by itself or, in cumulative models, in increasing order.
 """
 
 from bayesmlm.priors.build import Adjusted, Priors, build_priors
@@ -31,12 +32,13 @@ from bayesmlm.priors.families import (
 )
 from bayesmlm.priors.implied import Implications, Implied, ImpliedSlope, implications, implied
 from bayesmlm.priors.joint import R2D2, Horseshoe, Joint, horseshoe, r2d2
-from bayesmlm.priors.overrides import parts_of
+from bayesmlm.priors.overrides import THRESHOLDS, parts_of
 from bayesmlm.priors.sample import Parameters, draw_parameters, lkj_cholesky
 
 __all__ = [
     "POSITIVE",
     "R2D2",
+    "THRESHOLDS",
     "UNIT",
     "Adjusted",
     "Decov",

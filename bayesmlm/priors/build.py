@@ -22,9 +22,10 @@ from bayesmlm.priors.families import (
     gamma,
     is_custom,
     normal,
+    student_t,
 )
 from bayesmlm.priors.joint import Joint
-from bayesmlm.priors.overrides import block_prior, read_overrides
+from bayesmlm.priors.overrides import THRESHOLDS, block_prior, read_overrides
 
 REAL = ({"normal", "student_t", "cauchy", "laplace"}, "any real number: bm.normal, bm.student_t")
 POSITIVE_NUMBERS = (POSITIVE, "positive: bm.exponential, bm.half_normal")
@@ -97,7 +98,7 @@ def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> 
     overrides
         By R's coefficient name, or the term as the formula spells it (a factor's name stands for all its
         coefficients), ``"(Intercept)"``, ``"fixed"`` (all slopes), ``"sigma"`` or another auxiliary parameter of the
-        family (``"aux"`` where it has one only), a block's label or its
+        family (``"aux"`` where it has one only), ``"thresholds"`` of an ordinal model, a block's label or its
         grouping factor, or ``"covariance"`` (all blocks). Of a block or grouping factor also parts: a prior of
         standard deviations stands for all of them, and a dict has ``"sd"``, ``"sd__<column>"`` and ``"cor"``, as
         in ``{"school": {"sd": half_normal(5), "sd__female": exponential(1), "cor": lkj(2)}}``. One part alone may
@@ -152,14 +153,17 @@ def _auxiliary(design: Design, chosen: Mapping[str, Any]) -> dict[str, Adjusted]
         "sigma": exponential(1.0, autoscale=True),
         "nu": gamma(2.0, 0.1),
         "psi": beta(1.0, 1.0),
+        THRESHOLDS: student_t(3.0, 0.0, 2.5),
     }
-    names, found = design.family.auxiliary, {}
+    names: tuple[str, ...] = (*design.family.auxiliary, *[THRESHOLDS] * design.family.is_ordinal)
+    found = {}
     for name in names:
         given = _first(
             chosen, name, *(["aux"] * (len(names) == 1)), default=defaults.get(name, exponential(1.0))
         )
         factor = float(np.std(_on_predictor_scale(design), ddof=1)) if name == "sigma" else 1.0
-        found[name] = _adjust(given, factor, name, UNIT_INTERVAL if name == "psi" else POSITIVE_NUMBERS)
+        support = {"psi": UNIT_INTERVAL, THRESHOLDS: REAL}.get(name, POSITIVE_NUMBERS)
+        found[name] = _adjust(given, factor, name, support)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from bayesmlm.design import Design
 from bayesmlm.priors.build import Priors
 from bayesmlm.priors.families import Decov, Lkj
 from bayesmlm.priors.joint import Joint
+from bayesmlm.priors.overrides import THRESHOLDS
 
 
 def log_prior(
@@ -38,7 +40,7 @@ def log_prior(
     sds, corrs : tuples of ndarray, shapes (..., p) and (..., p, p)
         Per block.
     auxiliary : mapping of str to ndarray, shape (...)
-        The family's other auxiliary parameters.
+        The family's other auxiliary parameters; thresholds (..., K - 1) of an ordinal one.
 
     Returns
     -------
@@ -58,13 +60,31 @@ def log_prior(
         out["sigma"] = priors.sigma.used.log_density(sigma)
     for name, adjusted in priors.auxiliary.items():
         assert auxiliary is not None
-        out[name] = adjusted.used.log_density(auxiliary[name])
+        if name == THRESHOLDS:
+            out[name] = _threshold_density(design, adjusted.used, auxiliary[name], fixef)
+        else:
+            out[name] = adjusted.used.log_density(auxiliary[name])
     phi = np.ones(fixef.shape[:-1]) if sigma is None else sigma
     for block, sd, corr in zip(design.blocks, sds, corrs, strict=True):
         prior_of_block = priors.covariance[block.label]
         density = lkj_log_density(prior_of_block.regularization, corr)
         out[f"covariance ({block.label})"] = density + sd_log_density(prior_of_block, sd, phi)
     return out
+
+
+def _threshold_density(design: Design, prior: Any, thresholds: np.ndarray, fixef: np.ndarray) -> np.ndarray:
+    """Log-density of thresholds (..., K - 1), taken at the means of the predictors; ordered ones have (K - 1)! as much.
+
+    The prior holds for each, and for cumulative models where they increase.
+    """
+    from scipy.special import gammaln
+
+    centred = thresholds - (fixef @ design.X.mean(axis=0))[..., None]
+    value = prior.log_density(centred).sum(axis=-1)
+    if design.family.name != "cumulative":
+        return value
+    rising = (np.diff(centred, axis=-1) > 0).all(axis=-1)
+    return np.where(rising, value + gammaln(centred.shape[-1] + 1), -np.inf)
 
 
 def sd_log_density(prior: Decov | Lkj, sd: np.ndarray, sigma: np.ndarray) -> np.ndarray:

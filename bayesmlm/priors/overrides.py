@@ -12,6 +12,7 @@ from bayesmlm.errors import PriorError, did_you_mean
 from bayesmlm.priors.families import POSITIVE, Decov, Distribution, Lkj, default_lkj_sd, is_custom
 
 ALL = "covariance"
+THRESHOLDS = "thresholds"  # of an ordinal model: a vector, for all of which one prior is given
 WHOLE, SD, COR = "", "sd", "cor"
 _OF_A_GROUP = re.compile(r"(sd|sd__.+|corr?) \((.+)\)")
 
@@ -101,6 +102,7 @@ def _has(part: Any, target: str, design: Design) -> bool:
 def _single_names(design: Design, terms: list[str]) -> set[str]:
     auxiliary = design.family.auxiliary
     names = {"fixed", *auxiliary, *["aux"] * (len(auxiliary) == 1), *design.coefficients, *terms}
+    names |= {THRESHOLDS} if design.family.is_ordinal else set()
     return names | {"Intercept"} if "(Intercept)" in design.coefficients else names - {"(Intercept)"}
 
 
@@ -154,7 +156,8 @@ def _unknown(key: str, design: Design) -> PriorError:
     slopes = [c for c in design.coefficients if c != "(Intercept)"]
     intercept = ["(Intercept)"] if "(Intercept)" in design.coefficients else []
     groups = dict.fromkeys(n for b in design.blocks for n in (b.label, b.group))
-    known = [*slopes, *intercept, "fixed", *design.family.auxiliary, ALL, *groups]
+    auxiliary = [*design.family.auxiliary, *[THRESHOLDS] * design.family.is_ordinal]
+    known = [*slopes, *intercept, "fixed", *auxiliary, ALL, *groups]
     parts = [f"{p} ({b.label})" for b in design.blocks for p in (SD, *(f"sd__{c}" for c in b.columns))]
     parts += [f"{COR} ({b.label})" for b in design.blocks if len(b.columns) > 1]
     exact = next((p for p in parts if p.startswith(f"{key} (")), None)

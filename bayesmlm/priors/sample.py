@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bayesmlm.design import Design
 from bayesmlm.priors.build import Priors
 from bayesmlm.priors.joint import Joint
+from bayesmlm.priors.overrides import THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Parameters:
     factors : tuple of ndarray, shape (size, p, p)
         Per block: Cholesky factors of the correlation matrices.
     auxiliary : dict of str to ndarray, shape (size,)
-        The family's other auxiliary parameters.
+        The family's other auxiliary parameters; thresholds (size, K - 1) of an ordinal one.
     """
 
     fixef: np.ndarray
@@ -58,8 +60,22 @@ def draw_parameters(design: Design, priors: Priors, size: int, rng: np.random.Ge
         covariance, p = priors.covariance[block.label], len(block.columns)
         sds.append(covariance.sample_sd(rng, size, p, phi))
         factors.append(lkj_cholesky(covariance.regularization, p, size, rng))
-    auxiliary = {name: prior.used.sample(rng, size) for name, prior in priors.auxiliary.items()}
+    auxiliary = {
+        name: _thresholds(design, prior.used, fixef, rng)
+        if name == THRESHOLDS
+        else prior.used.sample(rng, size)
+        for name, prior in priors.auxiliary.items()
+    }
     return Parameters(fixef, sigma, tuple(sds), tuple(factors), auxiliary)
+
+
+def _thresholds(design: Design, prior: Any, fixef: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw thresholds (size, K - 1) given the slopes: the prior is about those at the means of the predictors."""
+    size, count = len(fixef), len(design.response_levels) - 1
+    centred = prior.sample(rng, size * count).reshape(size, count)
+    if design.family.name == "cumulative":
+        centred = np.sort(centred, axis=1)
+    return centred + (fixef @ design.X.mean(axis=0))[:, None]
 
 
 def lkj_cholesky(eta: float, p: int, size: int, rng: np.random.Generator) -> np.ndarray:

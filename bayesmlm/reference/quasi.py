@@ -50,7 +50,13 @@ def fit_quasi(design: Design) -> LmerEstimate | None:
             if not (np.isfinite(working).all() and np.isfinite(weights).all() and (weights > 0).all()):
                 return None
             step = replace(
-                design, y=working, weights=weights, offset=None, trials=None, family=GAUSSIAN, response_levels=()
+                design,
+                y=working,
+                weights=weights,
+                offset=None,
+                trials=None,
+                family=GAUSSIAN,
+                response_levels=(),
             )
             try:
                 estimate = fit_lmer(step)
@@ -63,12 +69,27 @@ def fit_quasi(design: Design) -> LmerEstimate | None:
     return estimate if inside else None
 
 
+def fit_positions(design: Design) -> LmerEstimate | None:
+    """Fit the positions of an ordinal response's categories as numbers: how well they determine each group's effect.
+
+    None where there is no such fit.
+    """
+    X = np.column_stack([np.ones(design.nobs), design.X])
+    names = ("(Intercept)", *design.coefficients)
+    try:
+        return fit_lmer(replace(design, X=X, coefficients=names, family=GAUSSIAN, response_levels=()))
+    except (DataError, np.linalg.LinAlgError):
+        return None
+
+
 def _inside(y: np.ndarray, design: Design) -> np.ndarray:
     """Responses moved off the ends of their range, where a link is infinite: the first means, as of glm()."""
     if design.family.support in {"binomial", "unit"}:
         return np.clip(y, EDGE, 1 - EDGE) * 0.5 + 0.5 * np.clip(y.mean(), EDGE, 1 - EDGE)
     if design.family.link == "identity":
-        return y if design.family.support == "real" or design.family.name == "lognormal" else np.maximum(y, EDGE)
+        return (
+            y if design.family.support == "real" or design.family.name == "lognormal" else np.maximum(y, EDGE)
+        )
     centre = np.abs(y).mean()
     return 0.5 * np.maximum(y, EDGE * centre) + 0.5 * max(y.mean(), EDGE * centre)
 
