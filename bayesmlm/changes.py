@@ -18,7 +18,7 @@ from bayesmlm.columns import as_frame, column_value
 from bayesmlm.design import Design
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.newdata import NewDesign
-from bayesmlm.outcome import Gaussian, residual_variance
+from bayesmlm.outcome import Gaussian, Outcome, Parameters
 from bayesmlm.predicted import Asked, target_of
 from bayesmlm.predicting import Sample, Target, linear_predictor_draws, pieces
 from bayesmlm.slopes import CURVES, check_predictor, slope_rows, straight_in
@@ -69,7 +69,7 @@ def required_changes(
     design: Design,
     sample: Sample,
     asked: Asked,
-    outcome: Gaussian,
+    outcome: Outcome,
     predictor: str,
     wanted: Wanted,
     group: str | None,
@@ -78,6 +78,10 @@ def required_changes(
 ) -> pd.DataFrame:
     """Return one row per unit; see `bayesmlm.fits.predictions.Predictions.required_change`."""
     prob = check_probability(prob, "prob")
+    if outcome.levels:
+        raise DataError(
+            f"{design.response} is a category: no single number is to change; see posterior_epred()"
+        )
     check_predictor(design, predictor)
     target = target_of(design, asked)
     frame = design.frame if asked.newdata is None else as_frame(asked.newdata)
@@ -87,12 +91,19 @@ def required_changes(
     units = Units.of_rows(target) if group is None else Units.of_groups(design, target, group)
     with np.errstate(invalid="ignore", divide="ignore"):
         h = units.average(CURVES[curve][0](x))
-    mean = float(outcome.scale.inverse(design.y).mean())
+    mean = _observed_mean(design, outcome)
     parts = [
-        _summary(eta, slope, h[at], variance, CURVES[curve][1], outcome, wanted, mean, prob)
-        for at, eta, slope, variance in _unit_draws(sample, target, slopes, units, seed)
+        _summary(eta, slope, h[at], sample.parameters, weight, CURVES[curve][1], outcome, wanted, mean, prob)
+        for at, eta, slope, weight in _unit_draws(sample, target, slopes, units, seed)
     ]
     return _frame(design, predictor, units, parts)
+
+
+def _observed_mean(design: Design, outcome: Outcome) -> float:
+    """Mean of the responses of the fit on their own scale; of binomials the share of successes."""
+    if isinstance(outcome, Gaussian):
+        return float(outcome.scale.inverse(design.y).mean())
+    return float(design.y.mean() if design.trials is None else design.y.sum() / design.trials.sum())
 
 
 def _frame(design: Design, predictor: str, units: Units, parts: list[dict[str, np.ndarray]]) -> pd.DataFrame:
@@ -118,19 +129,20 @@ def _summary(
     eta: np.ndarray,
     slope: np.ndarray,
     h: np.ndarray,
-    variance: np.ndarray,
+    parameters: Parameters,
+    weight: np.ndarray | None,
     back: Callable[[np.ndarray], np.ndarray],
-    outcome: Gaussian,
+    outcome: Outcome,
     wanted: Wanted,
     mean: float,
     prob: float,
 ) -> dict[str, np.ndarray]:
     """Summarise the draws (draw, unit) of one piece of the units."""
     ends = [0.5, (1 - prob) / 2, (1 + prob) / 2]
-    current = outcome.scale.mean(eta, variance)
+    current = outcome.mean(eta, parameters, weight)
     target = wanted.target(current, mean)
     with np.errstate(invalid="ignore", divide="ignore"):
-        there = outcome.scale.location(target, variance)
+        there = outcome.location(target, parameters, weight)
         step = np.where(slope == 0, np.nan, (there - eta) / slope)
         moved = np.quantile(step, ends, axis=0)
         # h is monotone, so that quantiles of x are those of h(x) carried back
@@ -200,19 +212,19 @@ class Units:
 
 def _unit_draws(
     sample: Sample, target: Target, slopes: NewDesign, units: Units, seed: int
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield draws of each unit's linear predictor, slope and residual variance, piece by piece."""
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Yield draws of each unit's linear predictor and slope, and its prior weight, piece by piece."""
     per_row = units.weights is None
     eta, slope = (np.zeros((sample.size, 0 if per_row else len(units.names))) for _ in range(2))
     for at in pieces(target.rows.nobs, sample.size):
         one = linear_predictor_draws(sample, target.rows, seed, at)
         two = linear_predictor_draws(sample, slopes, seed, at)
         if per_row:
-            yield at, one, two, residual_variance(sample.sigma, target.weight(at))
+            yield at, one, two, target.weight(at)
         else:
             assert units.weights is not None
             part = units.weights[:, at].T
             eta, slope = eta + one @ part, slope + two @ part
     if not per_row:
         inverse = None if target.weights is None else 1 / units.average(1 / target.weights)
-        yield slice(None), eta, slope, residual_variance(sample.sigma, inverse)
+        yield slice(None), eta, slope, inverse

@@ -193,7 +193,7 @@ def build_design(
         dropped=dropped,
         n_given=len(frame),
         offset=_total_offset(
-            parsed, evaluator, kept, extra["offset"], _log_exposure(extra["exposure"], family)
+            parsed, evaluator, kept, extra["offset"], log_exposure(extra["exposure"], family)
         ),
         weights=response.weights,
         aliased=aliased,
@@ -237,7 +237,7 @@ def _full_rank(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
     return columns.take(keep), tuple(columns.names[i] for i in gone)
 
 
-def _log_exposure(exposure: np.ndarray | None, family: Family) -> np.ndarray | None:
+def log_exposure(exposure: np.ndarray | None, family: Family) -> np.ndarray | None:
     """What an exposure adds to the linear predictor."""
     if exposure is None:
         return None

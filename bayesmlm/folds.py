@@ -16,6 +16,7 @@ from bayesmlm.errors import BayesMLMError, BayesMLMWarning, DataError, did_you_m
 from bayesmlm.left_out import Rows, new_rows
 from bayesmlm.newdata import new_design
 from bayesmlm.rows import row_values
+from bayesmlm.syntax import Call
 
 
 @dataclass(frozen=True)
@@ -152,28 +153,21 @@ def leave_out(design: Design, held: np.ndarray) -> Split:
         If the rest of the data does not make the model, or knows nothing of a category that is left out; if the
         response depends on the other rows, as that of ``scale(y) ~`` does.
     """
-    frame, rows, weights, offset = _source(design)
+    frame, rows, given = _source(design)
     out = rows[held]
     stay = np.setdiff1d(np.arange(len(frame)), out)
     with warnings.catch_warnings():  # what is odd about the data was said when the model was fitted
         warnings.simplefilter("ignore", BayesMLMWarning)
         try:
-            rest = build_design(
-                design.formula,
-                frame.iloc[stay],
-                weights=None if weights is None else weights[stay],
-                offset=None if offset is None else offset[stay],
-            )
-            seen = new_design(
-                rest,
-                frame.iloc[out],
-                allow_new_levels=True,
-                needs_response=True,
-                offset=None if offset is None else offset[out],
-            )
+            kept, left = ({name: x[at] for name, x in given.items()} for at in (stay, out))
+            rest = build_design(design.formula, frame.iloc[stay], design.family, **kept)
+            if rest.response_levels != design.response_levels:
+                raise DataError(f"no other row has one of the categories {', '.join(design.response_levels)}")
+            seen = new_design(rest, frame.iloc[out], allow_new_levels=True, needs_response=True, **left)
         except BayesMLMError as problem:
             raise DataError(f"the model cannot do without {_named(out)}: {problem}") from problem
-        split = Split(rest, new_rows(rest, seen, None if weights is None else weights[out]))
+        weights = None if design.weights is None else left.get("weights", design.weights[held])
+        split = Split(rest, new_rows(rest, seen, weights))
     if not np.allclose(split.rows.y, design.y[held], rtol=1e-9, atol=1e-12 * np.abs(design.y).max()):
         raise DataError(
             f"the response {design.response} depends on which rows there are, so the folds predict different "
@@ -182,19 +176,29 @@ def leave_out(design: Design, held: np.ndarray) -> Split:
     return split
 
 
-def _source(design: Design) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Return data, the positions of the fit's rows in them, and weights and offset for each row of the data.
+def _source(design: Design) -> tuple[pd.DataFrame, np.ndarray, dict[str, np.ndarray]]:
+    """Return data, the positions of the fit's rows in them, and weights, offset, exposure for each row of the data.
 
     Without the caller's data, which a pickle leaves behind, the rows and columns that the fit used take their place.
     """
     if design.data is not None:
         frame = as_frame(design.data)
-        weights, offset = (row_values(design.given.get(name), name, frame) for name in ("weights", "offset"))
-        return frame, design.rows, weights, offset
-    given = design.given.get("offset") is not None
-    if given and design.formula.fixed.offsets:
+        values = {name: row_values(value, name, frame) for name, value in design.given.items()}
+        return frame, design.rows, {name: x for name, x in values.items() if x is not None}
+    outside = any(design.given.get(name) is not None for name in ("offset", "exposure"))
+    if outside and design.formula.fixed.offsets:
         raise DataError("the fit was pickled, which leaves its data and their offset behind: fit it again")
-    return design.frame, np.arange(design.nobs), design.weights, design.offset if given else None
+    found = {"weights": _used_weights(design), "offset": design.offset if outside else None}
+    return design.frame, np.arange(design.nobs), {name: x for name, x in found.items() if x is not None}
+
+
+def _used_weights(design: Design) -> np.ndarray | None:
+    """Weights as they were given: those of binomial proportions are the numbers of trials."""
+    if design.trials is None or design.given.get("weights") is None:
+        return design.weights
+    if isinstance(design.formula.response, Call):
+        raise DataError("the fit was pickled, which leaves its data and their weights behind: fit it again")
+    return design.trials
 
 
 def _named(rows: Sequence[int] | np.ndarray) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmlm.crossprod import level_sums
-from bayesmlm.left_out import CELLS, Draws, Rows, known_mean, row_log_density
+from bayesmlm.integrals import POINTS, joint_integral, unit_log_density
+from bayesmlm.left_out import CELLS, Draws, Rows, conditional_log_density, known_mean, row_log_density
 
 
 def joint_log_density(rows: Rows, draws: Draws) -> np.ndarray:
@@ -18,13 +19,61 @@ def joint_log_density(rows: Rows, draws: Draws) -> np.ndarray:
     the rows of each level only: log|V| = log|sigma^2 W^-1| + log|M| and r'V^-1 r = (r'W r - u'M^-1 u) / sigma^2, where
     M = I + Lambda'Z'WZ Lambda and u = Lambda'Z'W r. The factor with most effects has a block-diagonal part of M and is
     eliminated level by level; the effects of the other factors meet in a dense Schur complement.
+
+    Of other families the effects of new levels are integrated out by quadrature where the rows have one block of one
+    column with new levels, else by importance sampling; see `bayesmlm.integrals`.
+
+    Raises
+    ------
+    DataError
+        If there are more effects to integrate over than the latter can do.
     """
+    if not rows.family.is_gaussian_identity:
+        return _in_parts(draws, _general_cells(rows), lambda part: _general(rows, part))
     factors = _new_factors(rows)
     if not factors:
         return _in_parts(draws, len(rows), lambda part: row_log_density(rows, part).sum(axis=1))
     sums = _sums(rows, factors)
     cells = len(rows) + sums.first.levels * sums.first.width * (sums.first.width + sums.size + 1)
     return _in_parts(draws, cells + sums.size**2, lambda part: _joint(rows, sums, part))
+
+
+def _general_cells(rows: Rows) -> int:
+    effects = sum((int(b.new.max(initial=-1)) + 1) * b.Z.shape[1] for b in rows.blocks)
+    return len(rows) * (POINTS if effects < 2 else effects + POINTS) + effects**2
+
+
+def _general(rows: Rows, draws: Draws) -> np.ndarray:
+    """Integrate over the effects of new levels, one number each where each level has one column."""
+    eta = known_mean(rows, draws)
+
+    def density(at: np.ndarray) -> np.ndarray:
+        return conditional_log_density(rows, draws, at)
+
+    new = [i for i, b in enumerate(rows.blocks) if (b.new >= 0).any()]
+    if not new:
+        return density(eta).sum(axis=1)
+    block = rows.blocks[new[0]]
+    if len(new) == 1 and block.Z.shape[1] == 1 and (block.new >= 0).all():
+        slope = np.sqrt(draws.cov[new[0]][:, 0]) * block.Z[:, 0]
+        return unit_log_density(density, eta, slope, block.new).sum(axis=1)
+    return joint_integral(density, eta, _loadings(rows, draws, new))
+
+
+def _loadings(rows: Rows, draws: Draws, new: Sequence[int]) -> np.ndarray:
+    """Coefficients (S, n, d) of the standard normal effects of all new levels in the linear predictor."""
+    parts = []
+    for i in new:
+        block = rows.blocks[i]
+        value, vector = np.linalg.eigh(draws.cov[i])
+        root = vector * np.sqrt(np.maximum(value, 0))[:, None, :]
+        own = np.einsum("np,spq->snq", block.Z, root)
+        levels = int(block.new.max()) + 1
+        part = np.zeros((*own.shape[:2], levels, own.shape[2]))
+        at = np.flatnonzero(block.new >= 0)
+        part[:, at, block.new[at]] = own[:, at]
+        parts.append(part.reshape(*own.shape[:2], -1))
+    return np.concatenate(parts, axis=2)
 
 
 def _in_parts(draws: Draws, cells: int, density: Callable[[Draws], np.ndarray]) -> np.ndarray:

@@ -5,19 +5,23 @@ Given fixed effects beta, covariances Sigma, sigma and the effects of known leve
     y = X beta + offset + Z b_known + Z_new b_new + e,   b_new ~ N(0, Sigma) per level,   e ~ N(0, sigma^2 W^-1).
 
 `row_log_density` gives each row's own density, `bayesmlm.group_density.joint_log_density` that of all rows at once.
+Rows of other families have the density of their family given the linear predictor, and b_new is integrated out by
+quadrature (`bayesmlm.integrals`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior, kept_effects
 from bayesmlm.errors import DataError
+from bayesmlm.families import GAUSSIAN, Family, log_density
+from bayesmlm.integrals import unit_log_density
 from bayesmlm.newdata import NewDesign
 from bayesmlm.predictor import RowEffects, predictor_draws
 
@@ -33,25 +37,34 @@ class Draws:
     beta : ndarray, shape (S, k)
         Fixed effects.
     sigma : ndarray, shape (S,)
-        Residual standard deviations.
+        Residual standard deviations; 0 if there are none.
     b : tuple of ndarray, shape (S, J, p)
         Effects of each block.
     cov : tuple of ndarray, shape (S, p, p)
         Sigma of each block.
+    auxiliary : mapping of str to ndarray, shape (S, ...)
+        The family's other auxiliary parameters.
     """
 
     beta: np.ndarray
     sigma: np.ndarray
     b: tuple[np.ndarray, ...]
     cov: tuple[np.ndarray, ...]
+    auxiliary: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sigma)
 
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Auxiliary parameters, sigma among them, each (S, 1, ...): the same for all rows."""
+        return {name: x[:, None] for name, x in {**self.auxiliary, "sigma": self.sigma}.items()}
+
     def take(self, which: slice | np.ndarray) -> Draws:
         """Return some of the draws."""
         b, cov = (tuple(a[which] for a in part) for part in (self.b, self.cov))
-        return Draws(self.beta[which], self.sigma[which], b, cov)
+        others = {name: x[which] for name, x in self.auxiliary.items()}
+        return Draws(self.beta[which], self.sigma[which], b, cov, others)
 
 
 def long_draws(design: Design, posterior: Posterior, needed: Container[int] | None = None) -> Draws:
@@ -67,11 +80,8 @@ def long_draws(design: Design, posterior: Posterior, needed: Container[int] | No
     Raises
     ------
     DataError
-        If the effects of a needed block were not all kept, or the model has no residual standard deviation: only
-        Gaussian models are known here.
+        If the effects of a needed block were not all kept.
     """
-    if posterior.sigma is None:
-        raise DataError("predictive densities are known for Gaussian models only")
 
     def long(values: np.ndarray) -> np.ndarray:
         return values.reshape(posterior.n_draws, *values.shape[2:])
@@ -82,7 +92,9 @@ def long_draws(design: Design, posterior: Posterior, needed: Container[int] | No
         for i, (block, draws) in enumerate(pairs)
     ]
     cov = tuple(long(draws.cov.values) for draws in posterior.blocks)
-    return Draws(long(posterior.fixef.values), long(posterior.sigma.values), tuple(b), cov)
+    sigma = np.zeros(posterior.n_draws) if posterior.sigma is None else long(posterior.sigma.values)
+    others = {name: long(x.values) for name, x in posterior.auxiliary.items()}
+    return Draws(long(posterior.fixef.values), sigma, tuple(b), cov, others)
 
 
 @dataclass(frozen=True)
@@ -117,9 +129,13 @@ class Rows:
     offset : ndarray, shape (n,)
         Known part of the mean.
     weights : ndarray, shape (n,)
-        The residual variance is sigma^2 / weight.
+        The residual variance of a Gaussian response is sigma^2 / weight; other densities are raised to the weight.
     blocks : tuple of RowBlock
         As in the posterior.
+    family : Family
+        Of the response.
+    trials : ndarray, shape (n,), or None
+        Of a binomial response.
     """
 
     y: np.ndarray
@@ -127,6 +143,8 @@ class Rows:
     offset: np.ndarray
     weights: np.ndarray
     blocks: tuple[RowBlock, ...]
+    family: Family = GAUSSIAN
+    trials: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -134,7 +152,9 @@ class Rows:
     def take(self, which: slice | np.ndarray) -> Rows:
         """Return some of the rows."""
         blocks = tuple(RowBlock(b.Z[which], b.known[which], b.new[which]) for b in self.blocks)
-        return Rows(self.y[which], self.X[which], self.offset[which], self.weights[which], blocks)
+        y, X, offset, weights = self.y[which], self.X[which], self.offset[which], self.weights[which]
+        trials = None if self.trials is None else self.trials[which]
+        return Rows(y, X, offset, weights, blocks, self.family, trials)
 
 
 def rows_of_fit(design: Design) -> Rows:
@@ -142,7 +162,8 @@ def rows_of_fit(design: Design) -> Rows:
     nothing = np.full(design.nobs, -1)
     blocks = tuple(RowBlock(b.Z, b.index, nothing) for b in design.blocks)
     offset = np.zeros(design.nobs) if design.offset is None else design.offset
-    return Rows(design.y, design.X, offset, _weights(design.weights, design.nobs), blocks)
+    weights = _weights(design.weights, design.nobs)
+    return Rows(design.y, design.X, offset, weights, blocks, design.family, design.trials)
 
 
 def new_rows(design: Design, rows: NewDesign, weights: np.ndarray | None) -> Rows:
@@ -161,7 +182,7 @@ def new_rows(design: Design, rows: NewDesign, weights: np.ndarray | None) -> Row
         blocks.append(RowBlock(Z, new.index, new.new_index))
     offset = np.zeros(n) if rows.offset is None else rows.offset
     assert rows.y is not None
-    made = Rows(rows.y, rows.X, offset, _weights(weights, n), tuple(blocks))
+    made = Rows(rows.y, rows.X, offset, _weights(weights, n), tuple(blocks), design.family, rows.trials)
     if not all(np.isfinite(v).all() for v in (made.y, made.X, offset, *(b.Z for b in blocks))):
         raise DataError("a row that is left out has a missing or infinite value once transformed")
     return made
@@ -222,15 +243,49 @@ def known_mean(rows: Rows, draws: Draws) -> np.ndarray:
 
 
 def row_log_density(rows: Rows, draws: Draws) -> np.ndarray:
-    """Return log N(y_i | mean_i, sigma^2 / w_i + sum over new levels of z_i'Sigma z_i), shape (S, n)."""
+    """Return the log-density of each row, new levels' effects integrated out row by row, shape (S, n).
+
+    Of Gaussian rows log N(y_i | mean_i, sigma^2 / w_i + sum over new levels of z_i'Sigma z_i); of others the density of
+    their family at eta_i, averaged over eta_i + N(0, sum over new levels of z_i'Sigma z_i).
+    """
+    if not rows.family.is_gaussian_identity:
+        return _general_row_density(rows, draws)
     variance = draws.sigma[:, None] ** 2 / rows.weights
-    for block, cov in zip(rows.blocks, draws.cov, strict=True):
-        at = np.flatnonzero(block.new >= 0)
-        if len(at):
-            variance[:, at] += np.einsum("na,sab,nb->sn", block.Z[at], cov, block.Z[at], optimize=True)
+    _add_new_variance(rows, draws, variance)
     value = rows.y - known_mean(rows, draws)
     value *= value
     value /= variance
     value += np.log(2 * np.pi * variance)
     value *= -0.5
+    return value
+
+
+def _add_new_variance(rows: Rows, draws: Draws, variance: np.ndarray) -> None:
+    """Add z'Sigma z of the new levels to variances (S, n)."""
+    for block, cov in zip(rows.blocks, draws.cov, strict=True):
+        at = np.flatnonzero(block.new >= 0)
+        if len(at):
+            variance[:, at] += np.einsum("na,sab,nb->sn", block.Z[at], cov, block.Z[at], optimize=True)
+
+
+def conditional_log_density(rows: Rows, draws: Draws, eta: np.ndarray) -> np.ndarray:
+    """Return the log-density of each row at a linear predictor (S, n)."""
+    return log_density(rows.family, rows.y, eta, draws.parameters, rows.trials, rows.weights)
+
+
+def _general_row_density(rows: Rows, draws: Draws) -> np.ndarray:
+    eta = known_mean(rows, draws)
+    value = np.empty_like(eta)
+    new = np.zeros(len(rows), dtype=bool)
+    for block in rows.blocks:
+        new |= block.new >= 0
+    known = rows.take(~new)
+    value[:, ~new] = conditional_log_density(known, draws, eta[:, ~new])
+    if new.any():
+        part = rows.take(new)
+        variance = np.zeros((len(draws), len(part)))
+        _add_new_variance(part, draws, variance)
+        value[:, new] = unit_log_density(
+            lambda at: conditional_log_density(part, draws, at), eta[:, new], np.sqrt(variance)
+        )
     return value

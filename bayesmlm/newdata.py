@@ -12,10 +12,11 @@ import pandas as pd
 from bayesmlm.blocks import Block
 from bayesmlm.coding import model_columns
 from bayesmlm.columns import Factor, as_frame
-from bayesmlm.design import Design
+from bayesmlm.design import Design, log_exposure
 from bayesmlm.errors import DataError, FormulaError, did_you_mean
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Bar, Formula
+from bayesmlm.new_responses import new_response
 from bayesmlm.rows import row_values
 from bayesmlm.syntax import Node, names_in
 from bayesmlm.wanted import assign_columns, bar_nodes, wanted_effects
@@ -68,12 +69,15 @@ class NewDesign:
         Known part of the linear predictor.
     y : ndarray, shape (n,), or None
         The response, if it was asked for; NaN where it is missing.
+    trials : ndarray, shape (n,), or None
+        With the response of a binomial its numbers of trials; None if each is 1.
     """
 
     X: np.ndarray
     blocks: tuple[NewBlock, ...]
     offset: np.ndarray | None
     y: np.ndarray | None = None
+    trials: np.ndarray | None = None
 
     @property
     def nobs(self) -> int:
@@ -89,6 +93,9 @@ def new_design(
     needs_response: bool = False,
     re_formula: str | Formula | None = None,
     offset: Any = None,
+    exposure: Any = None,
+    weights: Any = None,
+    given_offset: bool = True,
 ) -> NewDesign:
     """Evaluate a design's formula on new data, as R's ``predict`` does.
 
@@ -113,6 +120,12 @@ def new_design(
     offset
         A column's name or one number per row; takes the place of the `offset` that the fit was given, which is
         otherwise looked up if it was a column.
+    exposure
+        Likewise of the `exposure` that the fit was given.
+    weights
+        Likewise of the `weights`; they are needed for binomial proportions only, of which they are the trials.
+    given_offset
+        False leaves out offset and exposure that the fit was given beside its formula.
 
     Raises
     ------
@@ -133,12 +146,21 @@ def new_design(
     of_bars = Evaluator(frame, effects.text, learned=design.learned)
     blocks = [b for bar in effects.bars for b in _new_blocks(design, bar, of_bars, allow_new_levels)]
     _reject_twice(design, blocks, effects)
+    response = None
+    if needs_response:
+        trials = new_row_values(design, "weights", given, weights) if _has_trials(design) else None
+        response = new_response(design, evaluator, trials)
     return NewDesign(
         X=_fixed_columns(design, evaluator),
         blocks=tuple(sorted(blocks, key=lambda b: b.position)),
-        offset=_new_offset(design, given, evaluator, offset),
-        y=_new_response(formula, evaluator) if needs_response else None,
+        offset=_new_offset(design, given, evaluator, offset, exposure, given_offset),
+        y=None if response is None else response.y,
+        trials=None if response is None else response.trials,
     )
+
+
+def _has_trials(design: Design) -> bool:
+    return design.family.support == "binomial"
 
 
 def rows_of_fit(design: Design, re_formula: str | Formula | None = None) -> NewDesign:
@@ -150,8 +172,7 @@ def rows_of_fit(design: Design, re_formula: str | Formula | None = None) -> NewD
             for i, b in enumerate(design.blocks)
         ]
         return NewDesign(design.X, tuple(blocks), design.offset)
-    known = np.zeros(design.nobs) if design.given.get("offset") is not None else None
-    rows = new_design(design, design.frame, re_formula=re_formula, offset=known)
+    rows = new_design(design, design.frame, re_formula=re_formula, given_offset=False)
     return NewDesign(design.X, rows.blocks, design.offset)
 
 
@@ -187,21 +208,25 @@ def _fixed_columns(design: Design, evaluator: Evaluator) -> np.ndarray:
     return columns.values[:, [at[name] for name in design.coefficients]]
 
 
-def _new_response(formula: Formula, evaluator: Evaluator) -> np.ndarray | None:
-    if formula.response is None:
-        return None
-    return np.asarray(evaluator.numeric(formula.response), dtype=float)
-
-
-def _new_offset(design: Design, frame: pd.DataFrame, evaluator: Evaluator, given: Any) -> np.ndarray | None:
+def _new_offset(
+    design: Design,
+    frame: pd.DataFrame,
+    evaluator: Evaluator,
+    offset: Any,
+    exposure: Any,
+    given_offset: bool,
+) -> np.ndarray | None:
     parts = [np.broadcast_to(evaluator.numeric(o), len(frame)) for o in design.formula.fixed.offsets]
-    values = new_row_values(design, "offset", frame, given)
-    parts += [] if values is None else [values]
+    if given_offset:
+        values = new_row_values(design, "offset", frame, offset)
+        parts += [] if values is None else [values]
+        known = log_exposure(new_row_values(design, "exposure", frame, exposure), design.family)
+        parts += [] if known is None else [known]
     return np.sum(parts, axis=0, dtype=float) if parts else None
 
 
 def new_row_values(design: Design, what: str, frame: pd.DataFrame, given: Any) -> np.ndarray | None:
-    """Return an `offset` or `weights` for new rows: those given, or the column that the fit was given.
+    """Return an `offset`, `exposure` or `weights` for new rows: those given, or the column that the fit was given.
 
     Raises
     ------

@@ -95,7 +95,7 @@ def _conditional_blocks(design: Design, re_formula: str | None) -> frozenset[int
     if not wanted.bars or re_formula is None:
         return frozenset(range(len(design.blocks)) if wanted.bars else ())
     columns: dict[int, set[int]] = {}
-    for block in new_design(design, design.frame, re_formula=wanted, offset=np.zeros(design.nobs)).blocks:
+    for block in new_design(design, design.frame, re_formula=wanted, given_offset=False).blocks:
         columns.setdefault(block.position, set()).update(block.columns)
     for position, kept in columns.items():
         whole = design.blocks[position]

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,7 @@ from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import DataError
 from bayesmlm.newdata import NewBlock, NewDesign
-from bayesmlm.outcome import Gaussian
+from bayesmlm.outcome import Outcome, Parameters
 from bayesmlm.predictor import RowEffects, predictor_draws
 
 PIECE = 2_000_000  # draws x rows computed at a time: 16 MB for each array
@@ -45,7 +45,9 @@ class Sample:
     sd, corr : tuple of ndarray, shapes (S, p) and (S, p, p)
         Standard deviations and correlations of each block.
     sigma : ndarray, shape (S,)
-        Residual standard deviation.
+        Residual standard deviation; 0 if there is none.
+    auxiliary : mapping of str to ndarray, shape (S, ...)
+        The family's other auxiliary parameters.
     """
 
     chain: np.ndarray
@@ -56,11 +58,17 @@ class Sample:
     sd: tuple[np.ndarray, ...]
     corr: tuple[np.ndarray, ...]
     sigma: np.ndarray
+    auxiliary: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Number of draws."""
         return len(self.fixef)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Auxiliary parameters, sigma among them, each (S, 1, ...): the same for all rows."""
+        return {name: x[:, None] for name, x in {**self.auxiliary, "sigma": self.sigma}.items()}
 
     @cached_property
     def roots(self) -> tuple[np.ndarray, ...]:
@@ -73,7 +81,8 @@ class Sample:
         sd, corr = (tuple(x.mean(axis=0, keepdims=True) for x in part) for part in parts)
         effects = tuple(b.mean(axis=0, keepdims=True) for b in self.effects)
         fixef, sigma = self.fixef.mean(axis=0, keepdims=True), self.sigma.mean(keepdims=True)
-        return Sample(self.chain[:1], self.draw[:1], fixef, effects, self.places, sd, corr, sigma)
+        others = {name: x.mean(axis=0, keepdims=True) for name, x in self.auxiliary.items()}
+        return Sample(self.chain[:1], self.draw[:1], fixef, effects, self.places, sd, corr, sigma, others)
 
 
 def sample_of(design: Design, posterior: Posterior, draws: int | None = None) -> Sample:
@@ -109,6 +118,7 @@ def sample_of(design: Design, posterior: Posterior, draws: int | None = None) ->
         sigma=np.zeros(posterior.n_chains * len(at))
         if sigma is None
         else flat(sigma.transpose(*SAMPLE).values),
+        auxiliary={name: flat(x.transpose(*SAMPLE, ...).values) for name, x in posterior.auxiliary.items()},
     )
 
 
@@ -260,16 +270,23 @@ class Target:
     averaged : tuple of (int, ndarray)
         Positions of blocks and columns (n, p) of the group effects to average over, 0 in rows where there are none.
         The effects of new levels are then not drawn.
+    trials : ndarray, shape (n,), or None
+        Numbers of trials of a binomial response to draw; None if each is 1.
     """
 
     rows: NewDesign
     labels: np.ndarray
     weights: np.ndarray | None = None
     averaged: tuple[tuple[int, np.ndarray], ...] = ()
+    trials: np.ndarray | None = None
 
     def weight(self, at: slice) -> np.ndarray | None:
         """Return the weights of some rows."""
         return None if self.weights is None else self.weights[at]
+
+    def n_trials(self, at: slice) -> np.ndarray | None:
+        """Return the numbers of trials of some rows."""
+        return None if self.trials is None else self.trials[at]
 
 
 def averaged_variance(sample: Sample, target: Target, at: slice) -> np.ndarray | float:
@@ -289,18 +306,19 @@ def linear_pieces(sample: Sample, target: Target, seed: int | None) -> Iterator[
 
 
 def expected_pieces(
-    sample: Sample, target: Target, outcome: Gaussian, seed: int | None
+    sample: Sample, target: Target, outcome: Outcome, seed: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the mean of the response given each draw, piece by piece."""
     for at, eta in linear_pieces(sample, target, None if target.averaged else seed):
         extra = 0.0 if outcome.is_linear else averaged_variance(sample, target, at)
-        yield at, outcome.mean(eta, sample.sigma, target.weight(at), extra)
+        yield at, outcome.mean(eta, sample.parameters, target.weight(at), extra)
 
 
 def response_pieces(
-    sample: Sample, target: Target, outcome: Gaussian, seed: int
+    sample: Sample, target: Target, outcome: Outcome, seed: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield responses drawn from the posterior predictive distribution, piece by piece."""
     rng = _stream(seed, RESIDUALS)
     for at, eta in linear_pieces(sample, target, seed):
-        yield at, outcome.draw(eta, sample.sigma, target.weight(at), rng)
+        weight, trials = target.weight(at), target.n_trials(at)
+        yield at, outcome.draw(eta, sample.parameters, weight, trials, rng)

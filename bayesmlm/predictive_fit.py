@@ -56,6 +56,8 @@ class Accuracy:
         Positions of these rows in the caller's data.
     scale : ResponseScale or None
         The column that a transformed response was; None if it is not a function of one column.
+    discrete : bool
+        Whether elpd is a sum of log-probabilities, of counts or categories, rather than of log-densities.
     """
 
     method: str
@@ -69,6 +71,7 @@ class Accuracy:
     y: np.ndarray
     rows: np.ndarray
     scale: ResponseScale | None = None
+    discrete: bool = False
 
     @property
     def estimates(self) -> pd.DataFrame:
@@ -340,10 +343,19 @@ def _reject_incomparable(accuracies: Mapping[str, Accuracy]) -> None:
             )
         if not np.allclose(other.y, first.y, rtol=1e-12, atol=0):
             raise DataError(f"{first_name} and {name} predict different values of {first.response}")
+        if other.discrete != first.discrete:
+            raise DataError(
+                f"{first_name} has {_measure(first)} and {name} {_measure(other)}: they are in different units, "
+                "and are not compared; fit both with a family for counts, or both with one for continuous responses"
+            )
         if other.method == "kfold" and not np.array_equal(other.pointwise["fold"], first.pointwise["fold"]):
             raise DataError(
                 f"{first_name} and {name} have different folds: give both kfold() the same seed, or the same folds="
             )
+
+
+def _measure(accuracy: Accuracy) -> str:
+    return "probabilities of counts or categories" if accuracy.discrete else "densities of numbers"
 
 
 def _kind(accuracy: Accuracy) -> str:

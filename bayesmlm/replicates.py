@@ -11,6 +11,7 @@ import pandas as pd
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError, did_you_mean
+from bayesmlm.families import draw
 from bayesmlm.folds import Grouping
 from bayesmlm.left_out import CELLS, known_mean, long_draws, rows_of_fit
 
@@ -45,13 +46,18 @@ STATISTICS: dict[str, Statistic] = {
     "iqr": lambda y: np.subtract(*np.quantile(y, (0.75, 0.25), axis=-1)),
     "skewness": _moment(3),
     "kurtosis": _moment(4),
+    "zeros": lambda y: (y == 0).mean(axis=-1),
+    "dispersion": lambda y: _variance(y) / y.mean(axis=-1),
 }
+DEFAULT = ("mean", "sd", "min", "max")
 
 
 def replicates(
     design: Design, posterior: Posterior, draws: int | None = None, seed: int = 0
 ) -> Iterator[np.ndarray]:
     """Yield replicated responses of the rows of a fit, y_rep ~ N(X beta + offset + Z b, sigma^2 / w).
+
+    Those of other families are drawn from these: numbers of successes of a binomial, positions of categories.
 
     Parameters
     ----------
@@ -80,6 +86,11 @@ def replicates(
     step = max(1, CELLS // len(rows))
     for start in range(0, len(every), step):
         part = every.take(slice(start, start + step))
+        if not design.family.is_gaussian_identity:
+            weights = design.weights if design.family.name == "gaussian" else None
+            eta = known_mean(rows, part)
+            yield draw(design.family, eta, part.parameters, rng, design.trials, weights)
+            continue
         noise = rng.standard_normal((len(part), len(rows)))
         yield known_mean(rows, part) + part.sigma[:, None] * noise / np.sqrt(rows.weights)
 
@@ -87,13 +98,16 @@ def replicates(
 def check_frame(
     design: Design,
     posterior: Posterior,
-    stat: str | Statistic | Iterable[str | Statistic],
+    stat: str | Statistic | Iterable[str | Statistic] | None,
     group: Grouping | None,
     draws: int | None,
     prob: float,
     seed: int,
 ) -> pd.DataFrame:
     """Compare statistics of the response with those of replicated responses.
+
+    Of a binomial with several trials they are statistics of the shares of successes. Of categories they are the shares
+    of the rows in each, ``P(<category>)``, unless a function of the positions of categories is given.
 
     Returns
     -------
@@ -110,15 +124,17 @@ def check_frame(
     """
     if not isinstance(prob, float) or not 0 < prob < 1:
         raise DataError(f"prob = {prob!r}: give a number between 0 and 1")
-    named = named_statistics(stat)
+    named = _statistics_of(design, stat)
     parts = (
         [slice(None)]
         if group is None
         else [np.flatnonzero(group.index == g) for g in range(len(group.levels))]
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        observed = _all(named, parts, design.y[None])[0]
-        found = [_all(named, parts, y_rep) for y_rep in replicates(design, posterior, draws, seed)]
+        observed = _all(named, parts, _shares(design, design.y[None]))[0]
+        found = [
+            _all(named, parts, _shares(design, y_rep)) for y_rep in replicates(design, posterior, draws, seed)
+        ]
     rep = np.concatenate(found)  # (draw, statistic, part)
     low, mid, high = np.quantile(rep, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
     p = np.where(np.isfinite(observed) & np.isfinite(rep).all(axis=0), (rep >= observed).mean(axis=0), np.nan)
@@ -128,6 +144,31 @@ def check_frame(
         columns["n"] = np.tile(np.bincount(group.index, minlength=len(parts)), len(named))
     numbers = {"y": observed, "y_rep": mid, "conf_low": low, "conf_high": high, "p_value": p}
     return pd.DataFrame(columns | {name: values.ravel() for name, values in numbers.items()})
+
+
+def _shares(design: Design, y: np.ndarray) -> np.ndarray:
+    """Return shares of successes of binomials with several trials, and other responses as they are."""
+    return y if design.trials is None else y / design.trials
+
+
+def _statistics_of(
+    design: Design, stat: str | Statistic | Iterable[str | Statistic] | None
+) -> dict[str, Statistic]:
+    if not (design.family.is_ordinal or design.family.is_categorical):
+        return named_statistics(DEFAULT if stat is None else stat)
+    if stat is None:
+        return {f"P({level})": _share_of(code) for code, level in enumerate(design.response_levels)}
+    listed = [stat] if isinstance(stat, str) or callable(stat) else list(stat)
+    if not all(callable(one) for one in listed):
+        raise DataError(
+            f"stat = {stat!r}: {design.response} is a category; leave stat out for the share of each, or give a "
+            "function of the categories' positions 0, 1, ..."
+        )
+    return named_statistics(stat)
+
+
+def _share_of(code: int) -> Statistic:
+    return lambda y: (y == code).mean(axis=-1)
 
 
 def named_statistics(stat: str | Statistic | Iterable[str | Statistic]) -> dict[str, Statistic]:

@@ -11,6 +11,7 @@ from bayesmlm.errors import BayesMLMError
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.syntax import names_in
 
+CONTINUOUS = {"real", "positive", "nonnegative", "unit"}  # supports of responses that have densities
 STEP = 1e-5  # relative to y: the error of a central difference is then about 1e-10
 
 
@@ -37,10 +38,14 @@ class ResponseScale:
 def response_scale(design: Design) -> ResponseScale | None:
     """Return the scale of a response that is a smooth function of one column, row by row; None for others.
 
+    Counts, trials and categories have probabilities, which no scale changes: None.
+
     The slope is a central difference of the formula's own expression.
     """
     node = design.formula.response
     assert node is not None
+    if design.family.support not in CONTINUOUS:
+        return None
     names = {n.name for n in names_in(node)} & set(design.frame.columns)
     if len(names) != 1:
         return None

@@ -75,7 +75,7 @@ def read_response(node: Node, evaluator: Evaluator, family: Family, weights: np.
         return _categories(value, text, family, weights)
     if isinstance(value, Factor):
         raise _categorical_error(value, text, family)
-    _check_support(value, text, family)
+    check_support(value, text, family)
     return _check_varies(Response(value, text, None, weights))
 
 
@@ -142,7 +142,7 @@ def _binomial(value: np.ndarray | Factor, node: Node, text: str, weights: np.nda
                 "weights='<column>', or write cbind(successes, failures) ~ ..."
             )
         return Response(value, text)
-    trials = _whole(weights, "weights, the numbers of trials,", text)
+    trials = whole_numbers(weights, "weights, the numbers of trials,", text)
     successes = value * trials
     off = np.abs(successes - np.round(successes)) > WHOLE * np.maximum(trials, 1)
     if off.any():
@@ -168,7 +168,7 @@ def _two_levels(value: Factor, text: str, weights: np.ndarray | None) -> Respons
     y = value.codes.astype(float)
     if weights is None:
         return Response(y, text, levels=value.levels)
-    trials = _whole(weights, "weights, the numbers of trials,", text)
+    trials = whole_numbers(weights, "weights, the numbers of trials,", text)
     return Response(y * trials, text, trials, levels=value.levels)
 
 
@@ -180,14 +180,14 @@ def _successes_failures(value: np.ndarray, text: str, weights: np.ndarray | None
             f"the response {text} has {s:g} successes and {f:g} failures in a row: neither can be negative (is the "
             "second column the failures, and are there no more successes than trials?)"
         )
-    counts = _whole(value, "successes and failures", text)
+    counts = whole_numbers(value, "successes and failures", text)
     trials = counts.sum(axis=1)
     if (trials == 0).any():
         raise DataError(
             f"the response {text} has no trials in {int((trials == 0).sum())} rows: leave these rows out"
         )
     if weights is not None:
-        repeats = _whole(weights, "weights", text)
+        repeats = whole_numbers(weights, "weights", text)
         counts, trials = counts * repeats[:, None], trials * repeats
     return _of_trials(counts[:, 0], trials, text)
 
@@ -209,7 +209,8 @@ def _not_a_share(first: float, count: int, node: Node, text: str, weights: np.nd
     return DataError(f"the response {text} is {first:g} in a row ({count} rows are outside 0 to 1): {advice}")
 
 
-def _whole(values: np.ndarray, what: str, text: str) -> np.ndarray:
+def whole_numbers(values: np.ndarray, what: str, text: str) -> np.ndarray:
+    """Return counts without the rounding of earlier divisions; `what` of the response `text` they are."""
     rounded = np.round(values)
     off = np.abs(values - rounded) > WHOLE
     if off.any():
@@ -223,7 +224,7 @@ def _whole(values: np.ndarray, what: str, text: str) -> np.ndarray:
 # -- other supports --------------------------------------------------------------------------------
 
 
-def _check_support(y: np.ndarray, text: str, family: Family) -> None:
+def check_support(y: np.ndarray, text: str, family: Family) -> None:
     """Raise unless a family can have produced the numbers."""
     name = family.spelled
     match family.support:

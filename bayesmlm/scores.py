@@ -131,7 +131,7 @@ def _average_rows(design: Design, at: Mapping[str, Any]) -> tuple[_FixedPart, di
             hint = did_you_mean(name, known) or f" It uses: {', '.join(known) or 'none'}."
             raise DataError(f"at names {name!r}, which is not a predictor of {design.formula.spelled}.{hint}")
     constants = {name: _constant(design, name, value) for name, value in at.items()}
-    new = new_design(design, design.frame.assign(**constants), offset=np.zeros(design.nobs))
+    new = new_design(design, design.frame.assign(**constants), given_offset=False)
     offset = _mean_offset(design) + (0.0 if new.offset is None else float(new.offset.mean()))
     z: dict[str, dict[str, float]] = {group: {} for group in design.ngroups}
     for b in new.blocks:
@@ -145,7 +145,7 @@ def _mean_offset(design: Design) -> float:
     """Mean of the offset that was given beside the formula; `at` does not change it."""
     if design.offset is None:
         return 0.0
-    of_formula = new_design(design, design.frame, re_formula="~0", offset=np.zeros(design.nobs)).offset
+    of_formula = new_design(design, design.frame, re_formula="~0", given_offset=False).offset
     return float(np.mean(design.offset - (0.0 if of_formula is None else of_formula)))
 
 

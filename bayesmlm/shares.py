@@ -114,8 +114,7 @@ def _wanted_parts(design: Design, re_formula: str | None) -> list[tuple[int, tup
     """Return position, columns and their values of the blocks that `re_formula` asks for."""
     if re_formula is None:
         return [(i, tuple(range(len(b.columns))), b.Z) for i, b in enumerate(design.blocks)]
-    known = np.zeros(design.nobs)  # the offset has been counted
-    wanted = new_design(design, design.frame, re_formula=re_formula, offset=known)
+    wanted = new_design(design, design.frame, re_formula=re_formula, given_offset=False)
     return [(b.position, b.columns, b.Z) for b in wanted.blocks]
 
 

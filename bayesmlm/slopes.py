@@ -59,7 +59,12 @@ def check_predictor(design: Design, predictor: str) -> None:
     coded = {predictor, quoted, f"factor({quoted})"} & {*design.learned.levels, *design.learned.kept}
     if coded or not isinstance(column_value(design.frame[predictor]), np.ndarray):
         raise DataError(f"{predictor} has categories in this model: a required change needs a number")
-    if design.given.get("offset") == predictor:
+    if isinstance(design.given.get("exposure"), str) and design.given["exposure"] == predictor:
+        raise DataError(
+            f"{predictor} is the exposure of this fit: the expected response is proportional to it, and nothing is to "
+            "estimate"
+        )
+    if isinstance(design.given.get("offset"), str) and design.given["offset"] == predictor:
         raise DataError(
             f"{predictor} is the offset of this fit: its slope is 1, known, and nothing to estimate"
         )
@@ -117,16 +122,13 @@ def _columns_at(design: Design, frame: pd.DataFrame, predictor: str, x: np.ndarr
 
 
 def _design_at(design: Design, asked: Asked, frame: pd.DataFrame, predictor: str, x: np.ndarray) -> NewDesign:
-    # An offset given to the fit does not depend on the predictor.
-    known = (
-        np.zeros(len(frame)) if design.given.get("offset") is not None or asked.offset is not None else None
-    )
+    # Offset and exposure beside the formula do not depend on the predictor.
     return new_design(
         design,
         frame.assign(**{predictor: x}),
         allow_new_levels=asked.allow_new_levels,
         re_formula=asked.re_formula,
-        offset=known,
+        given_offset=False,
     )
 
 

@@ -15,6 +15,7 @@ from bayesmlm.blocks import Block
 from bayesmlm.datasets import load_dataset
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import DataError, DataWarning, FormulaError
+from bayesmlm.families import GAUSSIAN, read_family
 from bayesmlm.newdata import NewDesign, new_design
 
 LME4 = json.loads((Path(__file__).parent / "reference" / "lme4.json").read_text())
@@ -251,11 +252,15 @@ def test_rows_of_reference_models_are_coded_as_in_the_fit(name):
         data = data.query("ATT8SCR > 0 and PTFSM6CLA1A > 0 and PERCTOT > 0 and PNUMEAL > 0")
     if "cHEIGHT" in entry["formula"]:
         data = data.assign(cHEIGHT=data["HEIGHT"] - data["HEIGHT"].mean())
-    design = build_design(entry["formula"], data)
+    family = read_family(entry["family"], entry["link"]) if entry["kind"] == "glmer" else GAUSSIAN
+    design = build_design(entry["formula"], data, family)
     at = np.random.default_rng(0).permutation(design.nobs)[:20]
     new = new_design(design, data.iloc[design.rows[at]], needs_response=True)
     np.testing.assert_allclose(new.X, design.X[at], rtol=1e-10)
     np.testing.assert_allclose(new.y, design.y[at], rtol=1e-14)
+    assert (new.trials is None) == (design.trials is None)
+    if new.trials is not None:
+        np.testing.assert_array_equal(new.trials, design.trials[at])
     for block, ours in zip(design.blocks, new.blocks, strict=True):
         np.testing.assert_array_equal(ours.index, block.index[at])
         np.testing.assert_allclose(ours.Z, block.Z[at], rtol=1e-10)

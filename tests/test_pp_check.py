@@ -55,6 +55,8 @@ def test_statistics_are_numpys():
         "iqr": scipy.iqr(y, axis=1),
         "skewness": scipy.skew(y, axis=1),
         "kurtosis": scipy.kurtosis(y, axis=1, fisher=False),
+        "zeros": np.zeros(3),
+        "dispersion": y.var(axis=1, ddof=1) / y.mean(axis=1),
         "q12.5": np.quantile(y, 0.125, axis=1),
     }
     assert set(STATISTICS) < set(expected)

@@ -32,7 +32,7 @@ from bayesmlm.predictive_fit import (
     smoothed_frame,
 )
 from bayesmlm.report import Report, accuracy_report
-from bayesmlm.response_scale import response_scale
+from bayesmlm.response_scale import CONTINUOUS, response_scale
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -170,7 +170,10 @@ def judged(
     if scale is not None and unit != "row":
         total = np.bincount(grouping(design, unit).index, scale.log_slope)
         scale = replace(scale, log_slope=total)
-    found = Accuracy(method, unit, frame, n, limit, mc_se, (), design.response, design.y, design.rows, scale)
+    discrete = design.family.support not in CONTINUOUS
+    found = Accuracy(
+        method, unit, frame, n, limit, mc_se, (), design.response, design.y, design.rows, scale, discrete
+    )
     found = replace(found, notes=(*loo_sentences(found), *notes))
     for note in found.notes:
         warn(note, ConvergenceWarning)

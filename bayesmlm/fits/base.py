@@ -15,9 +15,11 @@ from bayesmlm.design import Design
 from bayesmlm.diagnostics import chain_frame, convergence_frame, parameter_draws, variance_draws
 from bayesmlm.drawing import draw_effects_again, draw_posterior
 from bayesmlm.draws import Posterior, kept_levels, with_levels
+from bayesmlm.errors import BayesMLMError
 from bayesmlm.frequentist import ReferenceFit, reference_fit
 from bayesmlm.newdata import rows_of_fit
-from bayesmlm.predicted import fitted_values
+from bayesmlm.outcome import outcome_of
+from bayesmlm.predicted import RESIDUALS, Asked, expected_values, fitted_values, residual_values, target_of
 from bayesmlm.predicting import sample_of
 from bayesmlm.priors import Priors, implications
 from bayesmlm.progress import quietly
@@ -208,13 +210,41 @@ class Sampled:
         return coef_frames(self.fixef(), self.ranef(), groups)
 
     def fitted(self) -> np.ndarray:
-        """Posterior means of the expected response, fixed and group effects, shape (nobs,)."""
-        return fitted_values(sample_of(self.design, self.posterior), rows_of_fit(self.design))
+        """Posterior means of the expected response, fixed and group effects, shape (nobs,).
 
-    def residuals(self, scaled: bool = False) -> np.ndarray:
-        """Response minus `fitted()`, shape (nobs,); `scaled` divides by sigma."""
+        Of binomials the probability of success; of categories those of each, shape (nobs, categories).
+        """
+        sample = sample_of(self.design, self.posterior)
+        if self.design.family.is_gaussian_identity:
+            return fitted_values(sample, rows_of_fit(self.design))
+        outcome = outcome_of(self.design, back_transform=False)
+        return expected_values(
+            self.design, sample, target_of(self.design, Asked()), outcome, self.settings.seed
+        )
+
+    def residuals(self, scaled: bool = False, type: str | None = None) -> np.ndarray:
+        """Response minus `fitted()`, shape (nobs,); `scaled` divides by sigma.
+
+        Parameters
+        ----------
+        scaled
+            Divide by the residual standard deviation; of generalised models the same as ``type="pearson"``.
+        type
+            ``"response"``, y - mu, of binomials the share of successes less its probability; ``"pearson"``, that over
+            the standard deviation of the response given mu.
+
+        Raises
+        ------
+        BayesMLMError
+            For an unknown type, or a response of categories, which has no residuals.
+        """
+        kind = ("pearson" if scaled else "response") if type is None else type
+        if not self.design.family.is_gaussian_identity:
+            return residual_values(self.design, sample_of(self.design, self.posterior), kind)
+        if kind not in RESIDUALS:
+            raise BayesMLMError(f"type = {kind!r}: choose from {', '.join(map(repr, RESIDUALS))}")
         residual = self.design.y - self.fitted()
-        return residual / self.sigma if scaled else residual
+        return residual / self.sigma if kind == "pearson" else residual
 
     def tidy(self, effects: str | Iterable[str] | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """One row per parameter with broom.mixed's columns, in snake case, plus Rhat and bulk ESS."""

@@ -37,7 +37,8 @@ class Criticism(Sampled):
     def log_lik(self, rows: Iterable[int] | None = None) -> xr.DataArray:
         """Log density of each row in each draw, given fixed and group effects: (chain, draw, row).
 
-        log N(y_i | x_i'beta + offset_i + z_i'b, sigma^2 / w_i). All rows take 32 kB each with 4000 draws; `loo` and
+        log N(y_i | x_i'beta + offset_i + z_i'b, sigma^2 / w_i), or the log-probability or density of another family,
+        times the row's weight if it has one. All rows take 32 kB each with 4000 draws; `loo` and
         `waic` hold a part at a time only.
 
         Parameters
@@ -64,7 +65,8 @@ class Criticism(Sampled):
         Leaves out each row, or each level of `group` with all its rows (for predictions of new groups). The density of
         a group is that of its rows together, its own effects integrated out exactly, with those of every level that
         occurs in no other group (classes of a school); effects of levels that other groups have too (crossed factors)
-        are as drawn. Importance weights are 1 / p(y_j | draw), for rows 1 / p(y_i | draw).
+        are as drawn. Of generalised models it is exact for one effect per group, and by importance sampling for
+        several. Importance weights are 1 / p(y_j | draw), for rows 1 / p(y_i | draw).
 
         Parameters
         ----------
@@ -137,7 +139,8 @@ class Criticism(Sampled):
     ) -> PredictiveAccuracy:
         """K-fold cross-validation: the model is fitted k times, each time without one fold, which it then predicts.
 
-        The density of a row is N(x'beta + offset + z'b, sigma^2 / w + z'Sigma z): b are the effects of levels that the
+        The density of a row is N(x'beta + offset + z'b, sigma^2 / w + z'Sigma z), or that of its family averaged over
+        N(0, z'Sigma z): b are the effects of levels that the
         refit knows, z'Sigma z stands for those it does not, which are integrated out row by row. (`loo` with a group
         has the density of all rows of a group together, and is not comparable.) Expressions such as ``scale(x)`` are
         learned anew without the fold, and priors scaled anew.
@@ -184,7 +187,7 @@ class Criticism(Sampled):
 
     def pp_check(
         self,
-        stat: str | Callable[[np.ndarray], Any] | Iterable[Any] = ("mean", "sd", "min", "max"),
+        stat: str | Callable[[np.ndarray], Any] | Iterable[Any] | None = None,
         group: str | None = None,
         *,
         draws: int | None = None,
@@ -196,8 +199,10 @@ class Criticism(Sampled):
         Parameters
         ----------
         stat
-            "mean", "median", "sd", "var", "min", "max", "iqr", "skewness", "kurtosis", a percentile such as "q10", a
-            function from y, shape (n,), to a number, or several of these.
+            "mean", "median", "sd", "var", "min", "max", "iqr", "skewness", "kurtosis", "zeros" (share of zeros),
+            "dispersion" (variance over mean), a percentile such as "q10", a function from y, shape (n,), to a number,
+            or several of these. If None mean, sd, min and max; of categories the share of each. Of binomials with
+            several trials they are about the shares of successes.
         group
             A grouping factor or column: a check of each of its levels.
         draws

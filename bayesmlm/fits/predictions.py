@@ -46,8 +46,12 @@ class Predictions(Sampled):
         Whether groups may occur that the fit has not seen. In each draw such a group has its own effects, from
         N(0, Sigma) with that draw's Sigma, the same for all its rows: a new class in a known school keeps the school's
         effects and draws the class's. Rows whose group is missing are of one new group, "NA".
-    offset, weights
+    offset, exposure, weights
         Columns or numbers for new rows in the place of those given to the fit.
+    trials
+        Numbers of trials of new rows of a binomial model: a column or numbers. If None they are taken from the columns
+        of ``cbind(successes, failures)`` or the weights of a proportion, if `newdata` has them; 1 if all rows of the
+        fit have one trial.
     back_transform
         For a response such as ``log(y)``: predictions of y itself. It may be a logarithm (``log``, ``log10``, ``log2``,
         ``log1p``, ``log(y, base)``) or ``sqrt``, of y or of multiples and sums with constants. Without effect where the
@@ -55,7 +59,7 @@ class Predictions(Sampled):
     marginal
         Whether an expected response is the average over all groups, in each draw: group effects that `re_formula`
         leaves out and those of new groups are integrated over N(0, Sigma). It makes a difference to transformed
-        responses only: exp(eta) of the group in the middle is not the average of exp(eta) over groups.
+        responses and links: exp(eta) of the group in the middle is not the average of exp(eta) over groups.
     """
 
     def posterior_linpred(
@@ -67,12 +71,16 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
+        transform: bool = False,
     ) -> xr.DataArray:
-        """Draws of the linear predictor, X beta + offset + Z b, on the scale of the formula's response.
+        """Draws of the linear predictor, X beta + offset + Z b, on the scale of the link.
 
         Parameters
         ----------
-        newdata, re_formula, draws, seed, allow_new_levels, offset
+        transform
+            Give the expected response instead, as `posterior_epred`.
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure
             See `bayesmlm.fits.predictions.Predictions`.
 
         Returns
@@ -87,8 +95,10 @@ class Predictions(Sampled):
             For effects that are not in the model, missing columns, categories without a coefficient, new groups where
             they are not allowed, more draws than there are.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset)
+        asked = Asked(newdata, re_formula, allow_new_levels, offset, exposure=exposure)
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
+        if transform:
+            return expected_array(sample, target, outcome_of(self.design, False), self._seed(seed))
         return linear_array(sample, target, self._seed(seed))
 
     def posterior_epred(
@@ -100,18 +110,21 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
         weights: Any = None,
         back_transform: bool = False,
         marginal: bool = False,
     ) -> xr.DataArray:
-        """Draws of the expected response, (chain, draw, row): `posterior_linpred` unless `back_transform` is asked for.
+        """Draws of the expected response, (chain, draw, row), fixed and group effects.
 
-        With it they are means of y, draw by draw, not of its transformation: exp(eta + sigma^2 / 2) for ``log(y)``,
-        eta^2 + sigma^2 for ``sqrt(y)``; with `marginal`, sigma^2 + z'Sigma z in the place of sigma^2.
+        Of Gaussian models `posterior_linpred`; of binomials the probability of success; of counts their mean; of
+        categories the probability of each, (chain, draw, row, category). With `back_transform` they
+        are means of y, draw by draw, not of its transformation: exp(eta + sigma^2 / 2) for ``log(y)``, eta^2 + sigma^2
+        for ``sqrt(y)``; with `marginal`, sigma^2 + z'Sigma z in the place of sigma^2.
 
         Parameters
         ----------
-        newdata, re_formula, draws, seed, allow_new_levels, offset, weights, back_transform, marginal
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure, weights, back_transform, marginal
             See `bayesmlm.fits.predictions.Predictions`.
 
         Raises
@@ -119,7 +132,7 @@ class Predictions(Sampled):
         FormulaError, DataError
             As `posterior_linpred`; FormulaError for a transformation that cannot be undone.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, marginal)
+        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, marginal, exposure)
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
         return expected_array(sample, target, outcome_of(self.design, back_transform), self._seed(seed))
 
@@ -132,19 +145,24 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
         weights: Any = None,
+        trials: Any = None,
         back_transform: bool = False,
     ) -> xr.DataArray:
         """Draws of new responses, (chain, draw, row): the linear predictor plus a residual from N(0, sigma^2 / weight).
 
-        With one seed, differences from `posterior_linpred` are the residuals.
+        With one seed, differences from `posterior_linpred` are the residuals. Of other families they are drawn from the
+        distribution of the response: numbers of successes of a binomial, counts, names of categories.
 
         Parameters
         ----------
-        newdata, re_formula, draws, seed, allow_new_levels, offset, weights, back_transform
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure, weights, trials, back_transform
             See `bayesmlm.fits.predictions.Predictions`.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights)
+        asked = Asked(
+            newdata, re_formula, allow_new_levels, offset, weights, False, exposure, trials, responses=True
+        )
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
         return response_array(sample, target, outcome_of(self.design, back_transform), self._seed(seed))
 
@@ -158,7 +176,9 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
         weights: Any = None,
+        trials: Any = None,
         back_transform: bool = False,
     ) -> pd.DataFrame:
         """Central intervals in which new responses fall with probability `prob`: columns "5%" and "95%", a row per row.
@@ -169,10 +189,12 @@ class Predictions(Sampled):
         ----------
         prob
             Probability.
-        newdata, re_formula, draws, seed, allow_new_levels, offset, weights, back_transform
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure, weights, trials, back_transform
             See `bayesmlm.fits.predictions.Predictions`.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights)
+        asked = Asked(
+            newdata, re_formula, allow_new_levels, offset, weights, False, exposure, trials, responses=True
+        )
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
         outcome = outcome_of(self.design, back_transform)
         return response_quantiles(sample, target, outcome, self._seed(seed), prob)
@@ -189,6 +211,7 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
         weights: Any = None,
         back_transform: bool = False,
         marginal: bool = False,
@@ -205,7 +228,7 @@ class Predictions(Sampled):
         point
             "mean": posterior means, and standard deviations of the draws. "median": medians and MAD_SD, which do not
             feel the long right tail that back-transformed draws have with few groups.
-        newdata, re_formula, draws, seed, allow_new_levels, offset, weights, back_transform, marginal
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure, weights, back_transform, marginal
             See `bayesmlm.fits.predictions.Predictions`.
 
         Returns
@@ -214,7 +237,7 @@ class Predictions(Sampled):
             In posterior means the effects of new groups are averaged over, not drawn, so that they do not depend on
             the seed; std_error, intervals and medians are those of the draws of `posterior_epred`.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, marginal)
+        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, marginal, exposure)
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
         outcome, seed = outcome_of(self.design, back_transform), self._seed(seed)
         if not se and interval is None:
@@ -245,6 +268,7 @@ class Predictions(Sampled):
         seed: int | None = None,
         allow_new_levels: bool = True,
         offset: Any = None,
+        exposure: Any = None,
         weights: Any = None,
     ) -> pd.DataFrame:
         """How much a predictor would have to change for the expected response to change as wanted.
@@ -288,7 +312,7 @@ class Predictions(Sampled):
             For a predictor that is not numeric, or in which the model is not a straight line; for a target that the
             response cannot have; as `posterior_linpred`.
         """
-        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights)
+        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, exposure=exposure)
         wanted = Wanted.of(outcome_change, to, percent)
         sample, outcome = (
             sample_of(self.design, self.posterior, draws),

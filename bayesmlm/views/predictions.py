@@ -202,18 +202,13 @@ def _at_level(block: NewBlock, level: int) -> NewBlock:
 
 def _rows(design: Design, frame: pd.DataFrame) -> NewDesign:
     """Evaluate the fixed part on a grid."""
-    return new_design(design, frame, re_formula="~0", offset=_no_offset(design, frame))
-
-
-def _no_offset(design: Design, frame: pd.DataFrame) -> np.ndarray | None:
-    """Return zeros in place of an offset given as an argument: `_offset` adds its mean."""
-    return None if design.given.get("offset") is None else np.zeros(len(frame))
+    return new_design(design, frame, re_formula="~0", given_offset=False)
 
 
 def _offset(design: Design, rows: NewDesign) -> np.ndarray:
-    """Return the offset on a grid: the formula's there, and the mean over the fit of one given as an argument."""
+    """Return the offset on a grid: the formula's there, and the mean over the fit of those given as arguments."""
     total = np.zeros(rows.nobs) if rows.offset is None else rows.offset
-    if design.given.get("offset") is None or design.offset is None:
+    if design.offset is None or all(design.given.get(name) is None for name in ("offset", "exposure")):
         return total
     formulas = _rows(design, design.frame).offset
     return total + float(np.mean(design.offset - (0.0 if formulas is None else formulas)))
