@@ -11,31 +11,58 @@ from bayesmlm.draws import SAMPLE, Posterior
 
 RHAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), section 4
 BFMI_LIMIT = 0.3  # Betancourt (2016), arXiv:1604.00695; Stan's diagnose
+MEAN_PPD, LOG_POSTERIOR = "mean_PPD", "log-posterior"
 ESS_PER_CHAIN = 100  # ibid.: 100 effective draws per chain make Rhat and the ESS itself reliable
 
 
 def parameter_draws(posterior: Posterior, effects: bool = True) -> xr.DataArray:
     """Stack every parameter's draws as (chain, draw, parameter), named as rstanarm names them.
 
-    The order is rstanarm's: fixed effects, group effects level by level (unless `effects` is False), sigma, Sigma
-    (lower triangles column by column), mean_PPD, log-posterior.
+    The order is rstanarm's: fixed effects, group effects level by level (unless `effects` is False), sigma and other
+    auxiliary parameters, Sigma (lower triangles column by column), mean_PPD (but of categories), log-posterior.
     """
     parts = [posterior.fixef.values]
     names = [str(c) for c in posterior.fixef["coefficient"].values]
     for block in posterior.blocks if effects else ():
         parts.append(block.b.values.reshape(*block.b.shape[:2], -1))
         names += [f"b[{c} {block.label}:{level}]" for level in block.levels for c in block.columns]
-    if posterior.sigma is not None:
-        parts.append(posterior.sigma.values[..., None])
-        names.append("sigma")
+    for name, values in auxiliary_values(posterior).items():
+        parts.append(values[..., None])
+        names.append(name)
     for block in posterior.blocks:
         rows, cols = lower_indices(len(block.columns))
         parts.append(block.cov.values[..., rows, cols])
         pairs = zip(rows, cols, strict=True)
         names += [f"Sigma[{block.label}:{block.columns[i]},{block.columns[j]}]" for i, j in pairs]
-    parts += [posterior.mean_ppd.values[..., None], posterior.sample_stats["lp"].values[..., None]]
-    names += ["mean_PPD", "log-posterior"]
+    for name, draws in ((MEAN_PPD, posterior.mean_ppd), (LOG_POSTERIOR, posterior.sample_stats["lp"])):
+        if name == LOG_POSTERIOR or not np.isnan(draws.values).all():
+            parts.append(draws.values[..., None])
+            names.append(name)
     return _stack(parts, names)
+
+
+def auxiliary_values(posterior: Posterior) -> dict[str, np.ndarray]:
+    """Return the draws (chain, draw) of each auxiliary parameter by name, sigma first.
+
+    The elements of a vector are named with their labels: the thresholds of an ordinal model ``thresholds[1]``, ...
+    """
+    found = {} if posterior.sigma is None else {"sigma": posterior.sigma.values}
+    for name, draws in posterior.auxiliary.items():
+        if draws.ndim == len(SAMPLE):
+            found[name] = draws.values
+            continue
+        flat = draws.values.reshape(*draws.shape[:2], -1)
+        labels = draws[draws.dims[2]].values if draws.ndim == 3 and draws.dims[2] in draws.coords else None
+        for k in range(flat.shape[2]):
+            found[f"{name}[{k + 1 if labels is None else labels[k]}]"] = flat[..., k]
+    return found
+
+
+def auxiliary_draws(posterior: Posterior) -> xr.DataArray:
+    """Stack the auxiliary parameters, sigma first, as (chain, draw, parameter)."""
+    found = auxiliary_values(posterior)
+    empty = posterior.fixef.values[..., :0]
+    return _stack([empty, *(v[..., None] for v in found.values())], list(found))
 
 
 def _stack(parts: list[np.ndarray], names: list[str]) -> xr.DataArray:

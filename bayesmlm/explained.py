@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayesmlm.columns import Factor, as_frame, column_value
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import DataWarning
 from bayesmlm.explaining import Explanation, Finding, explanation
+from bayesmlm.families import read_family
 from bayesmlm.formula import Formula, parse_formula
 from bayesmlm.report.equation import Equation, equation
 from bayesmlm.report.explanation import bar_frame, explanation_report, level_frame, term_frame
 from bayesmlm.report.findings import sentence
-from bayesmlm.syntax import Name
+from bayesmlm.syntax import Call, Name
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -110,7 +110,16 @@ def explained(design: Design) -> Explained:
     return Explained(explanation(design))
 
 
-def explain(formula: str | Formula, data: Any, *, weights: Any = None, offset: Any = None) -> Explained:
+def explain(
+    formula: str | Formula,
+    data: Any,
+    family: str | None = None,
+    link: str | None = None,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+) -> Explained:
     """Say what a formula means for the data at hand, and what may go wrong, without fitting anything.
 
     Parameters
@@ -119,8 +128,12 @@ def explain(formula: str | Formula, data: Any, *, weights: Any = None, offset: A
         lme4's formula, with or without bars.
     data
         A data frame of pandas, polars or another library that narwhals knows.
-    weights, offset
-        As for `bayesmlm.lmer`.
+    family, link
+        As for `bayesmlm.fit`. If None what the response lets infer, and the page says so: binomial for
+        ``cbind(successes, failures)`` and for two categories, cumulative for ordered categories, categorical for
+        others; Gaussian for all numbers.
+    weights, offset, exposure
+        As for `bayesmlm.fit`.
 
     Returns
     -------
@@ -133,27 +146,39 @@ def explain(formula: str | Formula, data: Any, *, weights: Any = None, offset: A
     Raises
     ------
     FormulaError, DataError
-        As `bayesmlm.fit`: for what cannot be read, or does not fit the data. A categorical response is accepted.
+        As `bayesmlm.fit`: for what cannot be read, or does not fit the data.
 
     Notes
     -----
     Warnings that fitting would give are among the findings, and not given here.
     """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    frame, levels = _numeric_response(parsed, as_frame(data))
+    inferred = infer_family(parsed, as_frame(data)) if family is None else None
+    chosen = read_family(family or inferred or "gaussian", link)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        design = build_design(parsed, frame, weights=weights, offset=offset)
-    return Explained(explanation(design, levels))
+        design = build_design(parsed, data, chosen, weights=weights, offset=offset, exposure=exposure)
+    return Explained(explanation(design, inferred is not None))
 
 
-def _numeric_response(formula: Any, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Count the categories of a categorical response 0, 1, ..., and return them; the caller's frame stays as it is."""
+def infer_family(formula: Any, frame: pd.DataFrame) -> str | None:
+    """Return the family that a response other than a column of numbers asks for; None for numbers."""
     node = getattr(formula, "response", None)
-    if not isinstance(node, Name) or node.name not in frame.columns:
-        return frame, ()
-    value = column_value(frame[node.name])
+    match node:
+        case Call("cbind"):
+            return "binomial"
+        case Name(name) if name in frame.columns:
+            column = frame[name]
+        case Call("factor" | "as.factor" | "ordered" | "as.ordered", ((_, Name(name)), *_)) if (
+            name in frame.columns
+        ):
+            column = frame[name].astype("category")
+        case _:
+            return None
+    value = column_value(column)
     if not isinstance(value, Factor):
-        return frame, ()
-    codes = np.where(value.codes < 0, np.nan, value.codes.astype(float))
-    return frame.assign(**{node.name: codes}), value.levels
+        return None
+    if len(value.levels) <= 2:
+        return "binomial"
+    ordered = isinstance(node, Call) and "ordered" in node.func
+    return "cumulative" if ordered or getattr(column.dtype, "ordered", False) else "categorical"

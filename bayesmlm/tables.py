@@ -11,7 +11,14 @@ import xarray as xr
 from scipy import stats
 
 from bayesmlm.covariance import BlockCovariance, VarCorr, lower_pairs
-from bayesmlm.diagnostics import convergence_frame, parameter_draws, variance_draws
+from bayesmlm.diagnostics import (
+    LOG_POSTERIOR,
+    MEAN_PPD,
+    auxiliary_draws,
+    convergence_frame,
+    parameter_draws,
+    variance_draws,
+)
 from bayesmlm.draws import SAMPLE, Posterior, mean_cov
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.reference.ddf import CoefficientTests
@@ -19,7 +26,8 @@ from bayesmlm.reference.estimate import LmerEstimate
 
 MAD_FACTOR = 1.4826  # makes the median absolute deviation of a normal sample estimate its sd
 COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "conf_low", "conf_high"]
-EFFECTS = ("fixed", "ran_pars", "ran_vals")
+EFFECTS = ("fixed", "ran_pars", "auxiliary", "ran_vals")
+DEFAULT_EFFECTS = ("fixed", "ran_pars", "auxiliary")
 
 
 def mad_sd(values: np.ndarray, axis: int | tuple[int, ...] = 0) -> np.ndarray:
@@ -54,11 +62,9 @@ def direction_probability(draws: xr.DataArray) -> pd.Series:
     return pd.Series(share, draws[draws.dims[-1]].values.tolist(), name="direction")
 
 
-def sigma_frame(posterior: Posterior) -> pd.DataFrame:
-    """Median and MAD_SD of the auxiliary parameter, if there is one."""
-    if posterior.sigma is None:
-        return pd.DataFrame(columns=["Median", "MAD_SD"], dtype=float)
-    return point_frame(posterior.sigma.expand_dims(parameter=["sigma"], axis=-1))
+def auxiliary_frame(posterior: Posterior) -> pd.DataFrame:
+    """Median and MAD_SD of the auxiliary parameters, sigma first; no row if there is none."""
+    return point_frame(auxiliary_draws(posterior))
 
 
 def posterior_varcorr(posterior: Posterior, point: str = "median") -> VarCorr:
@@ -151,7 +157,8 @@ def interval_frame(
 ) -> pd.DataFrame:
     """Return central posterior intervals, rstanarm's ``posterior_interval``: one row per parameter."""
     prob = check_probability(prob, "prob")
-    draws = parameter_draws(posterior).drop_sel(parameter=["mean_PPD", "log-posterior"])
+    draws = parameter_draws(posterior)
+    draws = draws.drop_sel(parameter=[MEAN_PPD, LOG_POSTERIOR], errors="ignore")
     draws = select_parameters(draws, posterior, pars)
     ends = [(1 - prob) / 2, (1 + prob) / 2]
     values = np.quantile(flat(draws), ends, axis=0).T
@@ -165,7 +172,7 @@ def draws_frame(posterior: Posterior, pars: str | Iterable[str] | None = None) -
     """
     draws = parameter_draws(posterior)
     if pars is None:
-        draws = draws.drop_sel(parameter=["mean_PPD", "log-posterior"])
+        draws = draws.drop_sel(parameter=[MEAN_PPD, LOG_POSTERIOR], errors="ignore")
     chosen = select_parameters(draws, posterior, pars)
     index = pd.MultiIndex.from_product([chosen["chain"].values, chosen["draw"].values], names=list(SAMPLE))
     return pd.DataFrame(flat(chosen), index, chosen["parameter"].values.tolist())
@@ -175,9 +182,9 @@ def draws_frame(posterior: Posterior, pars: str | Iterable[str] | None = None) -
 
 
 def check_effects(effects: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the kinds of rows asked for; None is broom.mixed's default, fixed and ran_pars."""
+    """Return the kinds of rows asked for; None is broom.mixed's default and the auxiliary parameters."""
     if effects is None:
-        return ("fixed", "ran_pars")
+        return DEFAULT_EFFECTS
     chosen = (effects,) if isinstance(effects, str) else tuple(effects)
     if not chosen:
         raise BayesMLMError(f"effects is empty: choose from {', '.join(map(repr, EFFECTS))}")
@@ -197,15 +204,23 @@ def variance_terms(blocks: Iterable[Any]) -> list[tuple[str, str]]:
 
 
 def tidy_posterior(
-    posterior: Posterior, effects: str | Iterable[str] | None = None, conf_level: float = 0.95
+    posterior: Posterior,
+    effects: str | Iterable[str] | None = None,
+    conf_level: float = 0.95,
+    exponentiate: bool = False,
 ) -> pd.DataFrame:
-    """Return one row per parameter: posterior median, MAD_SD, central interval, Rhat and bulk ESS."""
+    """Return one row per parameter: posterior median, MAD_SD, central interval, Rhat and bulk ESS.
+
+    sigma is the standard deviation of the group ``Residual``; other auxiliary parameters have the effect
+    ``auxiliary``. With `exponentiate` the fixed effects are summaries of the draws of exp(beta).
+    """
     chosen = check_effects(effects)
     level = check_probability(conf_level, "conf_level")
     parts = []
     if "fixed" in chosen:
         names = posterior.fixef["coefficient"].values.tolist()
         draws = posterior.fixef.rename(coefficient="parameter")
+        draws = np.exp(draws) if exponentiate else draws
         parts.append(_draw_rows(draws, [("fixed", None, None, n) for n in names], level))
     if "ran_pars" in chosen:
         labels = variance_terms(posterior.blocks)
@@ -215,12 +230,20 @@ def tidy_posterior(
         if posterior.sigma is not None:
             draws = posterior.sigma.expand_dims(parameter=["sigma"], axis=-1)
             parts.append(_draw_rows(draws, [("ran_pars", "Residual", None, "sd__Observation")], level))
+    if "auxiliary" in chosen:
+        others = auxiliary_draws(posterior).drop_sel(parameter=["sigma"], errors="ignore")
+        names = others["parameter"].values.tolist()
+        if names:
+            parts.append(_draw_rows(others, [("auxiliary", None, None, n) for n in names], level))
     if "ran_vals" in chosen:
         for b in posterior.blocks:
             rows = [("ran_vals", b.label, v, c) for v in b.levels for c in b.columns]
             stacked = b.b.stack(parameter=("level", "column"), create_index=False)
             parts.append(_draw_rows(stacked, rows, level))
-    return pd.concat([p for p in parts if len(p)], ignore_index=True)
+    full = [p for p in parts if len(p)]
+    return (
+        pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=[*COLUMNS, "rhat", "ess_bulk"])
+    )
 
 
 def _draw_rows(draws: xr.DataArray, rows: list[tuple], conf_level: float) -> pd.DataFrame:
@@ -270,6 +293,8 @@ def tidy_reference(
         for r in estimate.ranef:
             rows = [("ran_vals", r.label, v, c) for v in r.levels for c in r.columns]
             parts.append(_estimate_rows(rows, r.mode.ravel(), r.sd.ravel(), z))
+    if not parts:
+        return _estimate_rows([], np.empty(0), np.empty(0), z)
     return pd.concat(parts, ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""Fits of generalised models without sampling: from draws by hand, and from rstanarm's draws."""
+"""Fits of generalised models without sampling: from draws by hand, around estimates of lme4, and from rstanarm's draws."""
 
 from dataclasses import replace
 
@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from reference_models import REFERENCE
-from synthetic import many_draws
+from synthetic import many_draws, posterior_of
 
 import bayesmlm as bm
+from bayesmlm.drawing import ON_GRAPH
 from bayesmlm.draws import BlockDraws, Posterior, labelled
 from bayesmlm.result import Fit
 from bayesmlm.sampling.settings import Settings
 from bayesmlm.specifying import specify
 
 CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+TICKS = "TICKS ~ YEAR + cHEIGHT + (1 | BROOD)"
 RANGES = {"psi": (0.5, 0.9), "nu": (4, 9)}
 
 
@@ -97,4 +99,49 @@ def counts(seed=2, n_groups=8, rows=7):
             "time": rng.uniform(0.5, 4, n),
             "w": rng.integers(1, 4, n),
         }
+    )
+
+
+def generalised_fit(formula, data, family, link=None, *, given=None, sd, fixef, notes=(), **posterior):
+    """A `Fit` of any family whose posterior is `posterior_of` its design; `given` are arguments of `bm.fit`."""
+    design, priors = specify(formula, data, family, link, **(given or {}))
+    rng = np.random.default_rng(3)
+    b = {k.label: rng.normal(size=(len(k.levels), len(k.columns))) * sd[k.label] for k in design.blocks}
+    draws = posterior_of(design, fixef=fixef, sd=sd, **{"b": b, "spread": 0.1, **posterior})
+    settings = Settings(target_accept=0.95, seed=7)
+    return Fit(design, priors, draws, tuple(notes), settings, 1.0, ON_GRAPH, None)
+
+
+def cbpp_fit(**more):
+    """Binomial counts with the estimates of lme4."""
+    values = {"fixef": [-1.40, -0.99, -1.13, -1.58], "sd": {"herd": [0.64]}, **more}
+    return generalised_fit(CBPP, bm.load_dataset("cbpp"), "binomial", **values)
+
+
+def bernoulli_fit(**more):
+    """Binary: whether an animal of a herd in a period is a case."""
+    frame = bm.load_dataset("cbpp").assign(any=lambda d: (d["incidence"] > 1).astype(int))
+    values = {"fixef": [0.1, -0.9], "sd": {"herd": [0.8, 0.3]}, **more}
+    frame = frame.assign(x=np.linspace(-1, 1, len(frame)))
+    return generalised_fit("any ~ x + (x | herd)", frame, "bernoulli", **values)
+
+
+def poisson_fit(formula=TICKS, **more):
+    """Counts."""
+    values = {"fixef": [0.5, 1.2, -1.0, -0.024], "sd": {"BROOD": [0.9]}, **more}
+    return generalised_fit(formula, bm.load_dataset("grouseticks"), "poisson", **values)
+
+
+def negative_binomial_fit(**more):
+    """Counts with more variance than Poisson's."""
+    values = {"fixef": [0.5, 1.2, -1.0, -0.024], "sd": {"BROOD": [0.9]}, **more}
+    values = {"auxiliary": {"reciprocal_dispersion": 2.6}, **values}
+    return generalised_fit(TICKS, bm.load_dataset("grouseticks"), "neg_binomial_2", **values)
+
+
+def gamma_fit(**more):
+    """Positive amounts with the log link."""
+    values = {"fixef": [5.5, 0.035], "sd": {"Subject": [0.12, 0.02]}, "auxiliary": {"shape": 120.0}, **more}
+    return generalised_fit(
+        "Reaction ~ Days + (Days | Subject)", bm.load_dataset("sleepstudy"), "Gamma(log)", **values
     )

@@ -12,11 +12,24 @@ from bayesmlm.result import Fit
 from bayesmlm.sampling.settings import Settings
 
 
-def posterior_of(design, *, fixef, sd, sigma, corr=None, b=None, spread=0.01, chains=4, draws=250, seed=1):
+def posterior_of(
+    design,
+    *,
+    fixef,
+    sd,
+    sigma=None,
+    auxiliary=None,
+    corr=None,
+    b=None,
+    spread=0.01,
+    chains=4,
+    draws=250,
+    seed=1,
+):
     """Draws scattered normally around given values, with standard deviation `spread` times the value's size.
 
     `fixef` is a sequence in the design's order; `sd`, `corr` (one number for every pair) and `b` (levels x
-    columns) are dicts by block label.
+    columns) are dicts by block label, `auxiliary` one by name.
     """
     rng = np.random.default_rng(seed)
 
@@ -52,7 +65,9 @@ def posterior_of(design, *, fixef, sd, sigma, corr=None, b=None, spread=0.01, ch
         }
     )
     ppd = labelled(around(design.y.mean()))
-    return Posterior(fixed, labelled(around(sigma)), tuple(blocks), ppd, stats)
+    residual = None if sigma is None else labelled(around(sigma))
+    others = {name: labelled(around(value)) for name, value in (auxiliary or {}).items()}
+    return Posterior(fixed, residual, tuple(blocks), ppd, stats, others)
 
 
 def fit_of(formula, data, priors=None, notes=(), sampler=ON_KERNEL, **posterior):

@@ -26,6 +26,7 @@ ORDER = [
     "responses",
     "blocks",
     "design",
+    "meanings",
     "wanted",
     "new_responses",
     "newdata",

@@ -143,11 +143,14 @@ def test_rows_left_out_are_counted_by_column(words_data):
 
 def test_a_categorical_response_and_two_columns_are_accepted(words_data):
     explanation = bm.explain("sex ~ z + (1 | g)", words_data)
-    assert explanation.facts.response_levels == ("F", "M")
+    assert explanation.design.response_levels == ("F", "M")
     assert "sex is categorical (F, M)" in str(explanation)
-    assert "g(E sex)" in explanation.text_equation
+    assert "Family:  binomial [logit], as the response lets infer" in str(explanation)
+    assert "[sex = M] ~ Bernoulli(p)\nlogit(p) = (β₀ + b₀[g]) + β₁·z" in explanation.text_equation
     counts = words_data.assign(k=1, n=2)
-    assert "two columns" in str(bm.explain("cbind(k, n - k) ~ z + (1 | g)", counts))
+    counts.loc[:9, "k"] = 2
+    page = str(bm.explain("cbind(k, n - k) ~ z + (1 | g)", counts))
+    assert "cbind(k, n - k): k in 210 of 400 trials (52%), 2 to 2 in a row" in page
 
 
 def test_the_callers_data_are_not_changed(words_data):

@@ -134,7 +134,9 @@ def test_new_groups_are_averaged_over_their_distribution(data):
         for s, row in ((0, 0), (3, 1)):
             z = np.array([1, new["x"].iloc[row]])
             eta, sd = z @ p.fixef.values[0, s], np.sqrt(z @ p.blocks[0].cov.values[0, s] @ z)
-            value, _ = integrate.quad(lambda u, e=eta, d=sd, f=inverse: f(e + d * u) * stats.norm.pdf(u), -9, 9)
+            value, _ = integrate.quad(
+                lambda u, e=eta, d=sd, f=inverse: f(e + d * u) * stats.norm.pdf(u), -9, 9
+            )
             assert found[s, row] == pytest.approx(value, rel=1e-8)
 
 

@@ -15,7 +15,7 @@ from bayesmlm.covariance import BlockCovariance, VarCorr
 from bayesmlm.design import build_design
 from bayesmlm.report import Grid, Report, fit_report, printed_varcorr, summary_report
 from bayesmlm.report.rformat import abbreviate, format_numbers, format_p, zapsmall
-from bayesmlm.tables import point_frame, posterior_varcorr, sigma_frame, summary_frame
+from bayesmlm.tables import auxiliary_frame, point_frame, posterior_varcorr, summary_frame
 
 PRINTED = json.loads((REFERENCE / "lme4_printed.json").read_text())
 # One unit in the last place, where the number lies so near the middle that the two optima round differently.
@@ -156,7 +156,7 @@ def test_print_has_rstanarms_layout(design, posterior):
     report = fit_report(
         design,
         point_frame(posterior.fixef),
-        sigma_frame(posterior),
+        auxiliary_frame(posterior),
         posterior_varcorr(posterior),
         ["careful"],
         2,
@@ -191,7 +191,7 @@ def test_print_has_rstanarms_layout(design, posterior):
 
 def test_html_escapes_and_has_tables(design, posterior):
     report = fit_report(
-        design, point_frame(posterior.fixef), sigma_frame(posterior), posterior_varcorr(posterior), [], 1
+        design, point_frame(posterior.fixef), auxiliary_frame(posterior), posterior_varcorr(posterior), [], 1
     )
     page = report._repr_html_()
     assert page.count("<table>") == 3

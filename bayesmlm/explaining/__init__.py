@@ -29,8 +29,8 @@ class Explanation:
         See `group_frame`, `pair_frame`, `predictor_frame`.
     findings : tuple of Finding
         What is worth knowing, warnings first.
-    response_levels : tuple of str
-        Categories of the response if it has any: they were counted 0, 1, ... here.
+    inferred : bool
+        Whether the family was inferred from the response.
     """
 
     design: Design
@@ -40,11 +40,11 @@ class Explanation:
     pairs: pd.DataFrame
     predictors: pd.DataFrame
     findings: tuple[Finding, ...]
-    response_levels: tuple[str, ...] = ()
+    inferred: bool = False
 
 
-def explanation(design: Design, response_levels: tuple[str, ...] = ()) -> Explanation:
-    """Explain a design."""
+def explanation(design: Design, inferred: bool = False) -> Explanation:
+    """Explain a design; `inferred` says that its family was inferred from the response."""
     return Explanation(
         design,
         fixed_columns(design),
@@ -53,7 +53,7 @@ def explanation(design: Design, response_levels: tuple[str, ...] = ()) -> Explan
         pair_frame(design),
         predictor_frame(design),
         findings(design),
-        response_levels,
+        inferred,
     )
 
 

@@ -34,6 +34,7 @@ from bayesmlm.explaining.groups import (
     single_factors,
 )
 from bayesmlm.explaining.pieces import block_columns
+from bayesmlm.explaining.response_checks import RESPONSE_CHECKS
 from bayesmlm.explaining.within import predictor_frame
 
 
@@ -72,13 +73,25 @@ def _levels(design: Design) -> Iterator[Finding]:
         elif n < MODEST:
             yield Finding("modest_levels", NOTE, g.name, facts)
         if n == design.nobs:
-            yield Finding("one_row_per_level", WARNING, g.name, facts)
+            kind = _row_effect(design)
+            yield Finding(
+                "one_row_per_level", NOTE if kind == "extra" else WARNING, g.name, facts | {"kind": kind}
+            )
         elif facts["singletons"] > n / 2:
             yield Finding("singletons", NOTE, g.name, facts)
 
 
+def _row_effect(design: Design) -> str:
+    """What an effect of each row is: extra variance, variance beside the family's own, or nothing for a 0 or 1."""
+    if design.family.name == "poisson" or (design.family.name == "binomial" and design.trials is not None):
+        return "extra"
+    if design.family.name == "binomial":
+        return "binary"
+    return "gaussian" if design.family.name == "gaussian" else "dispersed"
+
+
 def _effects(design: Design) -> Iterator[Finding]:
-    for b in design.blocks:
+    for b in design.blocks if design.family.name == "gaussian" else ():
         effects = len(b.levels) * len(b.columns)
         if effects >= design.nobs and len(b.levels) < design.nobs:
             facts = {"levels": len(b.levels), "columns": len(b.columns), "effects": effects, "n": design.nobs}
@@ -211,5 +224,6 @@ CHECKS = (
     _no_mean,
     _zero_outside,
     _shared_columns,
+    *RESPONSE_CHECKS,
     *FIXED_CHECKS,
 )

@@ -17,6 +17,7 @@ from bayesmlm.drawing import draw_effects_again, draw_posterior
 from bayesmlm.draws import Posterior, kept_levels, with_levels
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.frequentist import ReferenceFit, reference_fit
+from bayesmlm.meanings import check_exponentiate
 from bayesmlm.newdata import rows_of_fit
 from bayesmlm.outcome import outcome_of
 from bayesmlm.predicted import RESIDUALS, Asked, expected_values, fitted_values, residual_values, target_of
@@ -36,12 +37,12 @@ from bayesmlm.report import (
 from bayesmlm.sampling.settings import Settings
 from bayesmlm.storage.fitfile import Saved
 from bayesmlm.tables import (
+    auxiliary_frame,
     coef_frames,
     interval_frame,
     point_frame,
     posterior_varcorr,
     ranef_frames,
-    sigma_frame,
     summary_frame,
     tidy_posterior,
 )
@@ -178,9 +179,24 @@ class Sampled:
         return self.design.ngroups
 
     @property
-    def sigma(self) -> float:
-        """Posterior median of the residual standard deviation."""
-        return float(sigma_frame(self.posterior).loc["sigma", "Median"])
+    def family(self) -> str:
+        """Name of the family of the response, ``"binomial"``: what ``bm.fit(family=)`` takes."""
+        return self.design.family.name
+
+    @property
+    def link(self) -> str:
+        """Name of the link, ``"logit"``."""
+        return self.design.family.link
+
+    @property
+    def sigma(self) -> float | None:
+        """Posterior median of the residual standard deviation; None for a family without one.
+
+        Of Student's t it is the scale, of a lognormal response the standard deviation of its logarithm.
+        """
+        if self.posterior.sigma is None:
+            return None
+        return float(auxiliary_frame(self.posterior).loc["sigma", "Median"])
 
     def fixef(self) -> pd.Series:
         """Posterior medians of the fixed effects by R's name."""
@@ -246,9 +262,33 @@ class Sampled:
         residual = self.design.y - self.fitted()
         return residual / self.sigma if kind == "pearson" else residual
 
-    def tidy(self, effects: str | Iterable[str] | None = None, conf_level: float = 0.95) -> pd.DataFrame:
-        """One row per parameter with broom.mixed's columns, in snake case, plus Rhat and bulk ESS."""
-        return tidy_posterior(self.posterior, effects, conf_level)
+    def tidy(
+        self,
+        effects: str | Iterable[str] | None = None,
+        conf_level: float = 0.95,
+        exponentiate: bool = False,
+    ) -> pd.DataFrame:
+        """One row per parameter with broom.mixed's columns, in snake case, plus Rhat and bulk ESS.
+
+        Parameters
+        ----------
+        effects
+            Which of ``"fixed"``, ``"ran_pars"`` (standard deviations and correlations), ``"auxiliary"`` (other
+            parameters of the family) and ``"ran_vals"`` (group effects); all but the last if None.
+        conf_level
+            Probability of the central intervals.
+        exponentiate
+            Whether the fixed effects are exp(beta): odds ratios of a logit link, ratios of means (rates) of a log
+            link. Medians, MAD_SDs and intervals are those of the draws of exp(beta).
+
+        Raises
+        ------
+        BayesMLMError
+            For an unknown kind of effects, or `exponentiate` where exp(beta) means nothing.
+        """
+        if exponentiate:
+            check_exponentiate(self.design)
+        return tidy_posterior(self.posterior, effects, conf_level, exponentiate)
 
     def posterior_interval(self, prob: float = 0.9, pars: str | Iterable[str] | None = None) -> pd.DataFrame:
         """Central posterior intervals, one row per parameter."""
@@ -258,7 +298,7 @@ class Sampled:
         self,
         pars: str | Iterable[str] | None = None,
         probs: Iterable[float] = (0.1, 0.5, 0.9),
-        digits: int = 1,
+        digits: int | None = None,
     ) -> Report:
         """rstanarm's ``summary`` page; its numbers are in ``.frame``.
 
@@ -269,7 +309,7 @@ class Sampled:
         probs
             Probabilities of the quantiles.
         digits
-            Decimals shown.
+            Decimals shown; one, or more where standard deviations would be shown as 0, if None.
         """
         frame = summary_frame(self.posterior, pars, probs)
         return summary_report(self.design, frame, self.sampler, self.posterior.n_draws, digits)
@@ -303,7 +343,7 @@ class Sampled:
 
     def printed(self, digits: int | None = None) -> Report:
         """What ``print(fit)`` shows; decimals are one, or more where 0 would be shown, unless they are given."""
-        coefficients, auxiliary = point_frame(self.posterior.fixef), sigma_frame(self.posterior)
+        coefficients, auxiliary = point_frame(self.posterior.fixef), auxiliary_frame(self.posterior)
         varcorr = posterior_varcorr(self.posterior)
         return fit_report(
             self.design, coefficients, auxiliary, varcorr, self.notes, digits, self.settings.prior_only

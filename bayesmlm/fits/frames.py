@@ -25,16 +25,18 @@ class Framed(Sampled):
         Returns
         -------
         DataFrame
-            Index (chain, draw); columns as in `summary`: coefficients, ``b[...]``, ``sigma``, ``Sigma[...]``.
+            Index (chain, draw); columns as in `summary`: coefficients, ``b[...]``, ``sigma`` and other auxiliary
+            parameters, ``Sigma[...]``.
         """
         return draws_frame(self.posterior, pars)
 
     def glance(self, loo: bool = False) -> pd.DataFrame:
         """One row about the whole fit, with broom.mixed's columns: algorithm, pss, nobs, sigma.
 
-        ``pss`` is the posterior sample size. With `loo`, also looic, elpd_loo and its standard error elpd_loo_se.
+        ``pss`` is the posterior sample size; sigma is NaN for a family without one. With `loo`, also looic, elpd_loo and its standard error elpd_loo_se.
         """
-        row = {"algorithm": "sampling", "pss": self.posterior.n_draws, "nobs": self.nobs, "sigma": self.sigma}
+        sigma = float("nan") if self.sigma is None else self.sigma
+        row = {"algorithm": "sampling", "pss": self.posterior.n_draws, "nobs": self.nobs, "sigma": sigma}
         if loo:
             found = self.loo()  # type: ignore[attr-defined]
             row |= {"looic": -2 * found.elpd, "elpd_loo": found.elpd, "elpd_loo_se": found.se}

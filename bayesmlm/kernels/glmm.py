@@ -39,7 +39,22 @@ from bayesmlm.kernels.posterior import (
     _pull_back,
 )
 from bayesmlm.kernels.special import digamma
-from bayesmlm.kernels.sums import CHAIN, EFFECTS, FACTORS, LAM, LEVELS, RIGHT, ROW, STRIDE, TAIL, THETA, TR, WIDTH, ZR, R
+from bayesmlm.kernels.sums import (
+    CHAIN,
+    EFFECTS,
+    FACTORS,
+    LAM,
+    LEVELS,
+    RIGHT,
+    ROW,
+    STRIDE,
+    TAIL,
+    THETA,
+    TR,
+    WIDTH,
+    ZR,
+    R,
+)
 from bayesmlm.kernels.whitening import (
     END,
     LAMBDA,
@@ -57,8 +72,12 @@ from bayesmlm.kernels.whitening import (
 # The head of a target: its length; numbers of rows, fixed effects, parameters x, auxiliaries, blocks, distinct responses
 # (negative binomial), columns of Z in all, effects to report; family, link, whether standard deviations are relative to
 # sigma and whether the tail is thinned out; then where its parts start. SPACE has the offsets of the working memory.
-LENGTH, ROWS, FIXED, PARAMETERS, AUXILIARY, BLOCKS, DISTINCT, WIDE, KEPT, FAMILY, LINK, RELATIVE, THIN = range(13)
-SUMS, NUMBERS_AT, SPACE, TABLE, FIXED_PRIOR, AUXILIARY_PRIOR, CENTRE, FIRST_AT, SECOND_AT, OFFSET_AT = range(13, 23)
+LENGTH, ROWS, FIXED, PARAMETERS, AUXILIARY, BLOCKS, DISTINCT, WIDE, KEPT, FAMILY, LINK, RELATIVE, THIN = (
+    range(13)
+)
+SUMS, NUMBERS_AT, SPACE, TABLE, FIXED_PRIOR, AUXILIARY_PRIOR, CENTRE, FIRST_AT, SECOND_AT, OFFSET_AT = range(
+    13, 23
+)
 X_AT, Z_AT, ADDRESS, DISTINCT_AT, KEPT_AT, MODE, ROOT = range(23, 30)
 HEAD = 30
 NORMAL, STUDENT_T, LAPLACE = range(3)
@@ -331,7 +350,17 @@ def evaluate(t, reals, x, standard, task, grad, out):
     z, w, numbers = t[t[SUMS] :], t[t[SPACE] :], reals[t[NUMBERS_AT] :]
     mem = np.empty(w[END])
     return _call(
-        t.ctypes, reals.ctypes, z.ctypes, w.ctypes, numbers.ctypes, mem.ctypes, x.ctypes, standard.ctypes, task, grad.ctypes, out.ctypes
+        t.ctypes,
+        reals.ctypes,
+        z.ctypes,
+        w.ctypes,
+        numbers.ctypes,
+        mem.ctypes,
+        x.ctypes,
+        standard.ctypes,
+        task,
+        grad.ctypes,
+        out.ctypes,
     )
 
 

@@ -407,7 +407,8 @@ def _space(ordered: Ordered) -> np.ndarray:
     table, matrix = _tail_table(rows[chain:], q - n, coupled=_dense_tail(ordered))
     widest = int(rows[:, WIDTH].max())
     most = max(
-        (int(np.diff(layout[row[START] : row[START] + row[LEVELS] + 1]).max()) for row in rows[:chain]), default=0
+        (int(np.diff(layout[row[START] : row[START] + row[LEVELS] + 1]).max()) for row in rows[:chain]),
+        default=0,
     )
     longest = int(rows[:chain, RIGHT].max()) - layout[R] + most + 1
     scratch = max(6 * widest * widest + longest * widest, n) + 4

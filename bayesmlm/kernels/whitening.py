@@ -484,7 +484,9 @@ def _sides_back(z, w, mem, c, j, out):
         first = z[h + ROW] + z[z[f + PARENT] + (d - c - 1) * J + j] * z[h + WIDTH]
         for a in range(z[h + WIDTH]):
             for i in range(p):
-                mem[out + (o + a) * p + i] = -mem[hbar + i] * mem[vb + first + a] - mem[vabar + first + a] * mem[vg + i]
+                mem[out + (o + a) * p + i] = (
+                    -mem[hbar + i] * mem[vb + first + a] - mem[vabar + first + a] * mem[vg + i]
+                )
                 mem[gbar + i] -= mem[vabar + first + a] * mem[gr + (o + a) * p + i]
         o += z[h + WIDTH]
     first = z[EFFECTS] - z[TAIL]

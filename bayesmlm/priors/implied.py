@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmlm.design import Design
+from bayesmlm.families import latent_variance
 from bayesmlm.priors.build import Priors, column_sd
 from bayesmlm.priors.families import Distribution
 from bayesmlm.priors.joint import Joint
 
 ENDS = (0.05, 0.95)
+LATENT = {"binomial", "cumulative"}  # threshold models: a latent response above a threshold is what is seen
 SIZE = 100_000
 
 
 @dataclass(frozen=True)
 class ImpliedSlope:
-    """What the priors say about one slope: central 90% ranges of the change in the response.
+    """What the priors say about one slope: central 90% ranges of the change in the linear predictor.
 
     Attributes
     ----------
@@ -39,7 +41,8 @@ class Implications:
     Attributes
     ----------
     mean : tuple of float or None
-        Expected response where all predictors are at their means; None without an intercept.
+        Linear predictor (with the identity link the expected response) where all predictors are at their means; None
+        without an intercept.
     slopes : tuple of ImpliedSlope
     auxiliary : mapping of str to tuple of float
         Residual standard deviation, and the family's other auxiliary parameters.
@@ -61,10 +64,11 @@ class Implied:
     label : str
     columns : tuple of str
     sd_range : ndarray, shape (p, 2)
-        Central 90% range of each standard deviation, in units of the response (per unit of the column).
+        Central 90% range of each standard deviation, in units of the linear predictor (per unit of the column).
     icc_median, icc_above_half : float
-        Prior median of the intercepts' share of variance, sd^2 / (sum of intercept variances + sigma^2),
-        and the prior probability that it exceeds one half; NaN without an intercept column.
+        Prior median of the intercepts' share of variance, sd^2 / (sum of intercept variances + v),
+        and the prior probability that it exceeds one half; NaN without an intercept column. v is sigma^2 or, of
+        binomial and cumulative models, the variance of the latent response; NaN for other families.
     extreme_correlation : float
         Prior probability that a correlation exceeds 0.9 in absolute value; NaN for one column.
     """
@@ -122,7 +126,6 @@ def implied(design: Design, priors: Priors, size: int = SIZE, seed: int = 1) -> 
     """Simulate the covariance priors; Monte Carlo error of a probability is below 0.002 by default."""
     rng = np.random.default_rng(seed)
     sigma_prior = _sigma_prior(priors)
-    known = isinstance(sigma_prior, Distribution)
     if isinstance(sigma_prior, Distribution):
         sigma = sigma_prior.sample(rng, size)
     else:
@@ -131,7 +134,9 @@ def implied(design: Design, priors: Priors, size: int = SIZE, seed: int = 1) -> 
         b.label: priors.covariance[b.label].sample_sd(rng, size, len(b.columns), sigma) for b in design.blocks
     }
     with_intercept = [b.label for b in design.blocks if b.columns[0] == "(Intercept)"]
-    total = sigma**2 + sum((sds[label][:, 0] ** 2 for label in with_intercept), np.zeros(size))
+    residual = _residual_variance(design, sigma)
+    known = not np.isnan(residual).any()
+    total = residual + sum((sds[label][:, 0] ** 2 for label in with_intercept), np.zeros(size))
     out = []
     for b in design.blocks:
         has = b.label in with_intercept and known
@@ -141,6 +146,15 @@ def implied(design: Design, priors: Priors, size: int = SIZE, seed: int = 1) -> 
         above = float(np.mean(icc > 0.5)) if has else float("nan")
         out.append(Implied(b.label, b.columns, bounds, float(np.median(icc)), above, extreme))
     return out
+
+
+def _residual_variance(design: Design, sigma: np.ndarray) -> np.ndarray:
+    """Variance of a row given the linear predictor, on the predictor's scale; NaN where that is not a number."""
+    family = design.family
+    if family.name in LATENT:
+        return np.full_like(sigma, latent_variance(family) or np.nan)
+    normal = family.name in {"gaussian", "lognormal"} and family.link == "identity"
+    return np.square(sigma) if normal else np.full_like(sigma, np.nan)
 
 
 def _extreme_correlation(eta: float, p: int) -> float:

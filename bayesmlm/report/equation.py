@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bayesmlm.design import Block
 from bayesmlm.explaining import Explanation, Made
 from bayesmlm.explaining.pieces import Piece
+from bayesmlm.report.distributions import latex_response, response_name, text_response
 
 EFFECTS, INDICES = "bcduvwpqrst", "jklmopqrstz"
 SPECIAL = {
@@ -100,13 +101,9 @@ def _symbols(e: Explanation) -> _Symbols:
 def _latex_lines(e: Explanation, s: _Symbols, matrices: bool = True) -> list[tuple[str, str]]:
     """Left and right side of each line."""
     design = e.design
-    y = rf"{name_latex(design.response)}_i"
     terms = " + ".join(_latex_terms(e, s)) or "0"
-    gaussian = design.y.ndim == 1 and not e.response_levels
-    variance = r"\sigma^2" if design.weights is None else r"\sigma^2 / w_i"
-    lines = [(y, rf"\sim N(\mu_i,\ {variance})"), (r"\mu_i", f"= {terms}")]
-    if not gaussian:
-        lines = [(rf"g(\mathrm{{E}}\,{y})", f"= {terms}")]
+    lines, left = latex_response(design, name_latex(response_name(design)))
+    lines = [*lines, (left, f"= {terms}")]
     for block, made in zip(design.blocks, e.block_columns, strict=True):
         lines.append(_latex_block(block, made, s, matrices))
     return lines
@@ -187,11 +184,8 @@ def _covariance(tau: list[str], i: int, j: int, letter: str, s: _Symbols, made: 
 def _text_lines(e: Explanation, s: _Symbols) -> list[str]:
     design = e.design
     terms = " + ".join(_text_terms(e, s)) or "0"
-    if design.y.ndim > 1 or e.response_levels:
-        head = [f"g(E {design.response}) = {terms}"]
-    else:
-        variance = "σ²" if design.weights is None else "σ² / weight"
-        head = [f"{design.response} ~ Normal(μ, {variance})", f"μ = {terms}"]
+    head, left = text_response(design)
+    head = [*head, f"{left} = {terms}"]
     for block, made in zip(design.blocks, e.block_columns, strict=True):
         effects = [_text_effect(s, block.group, m.name) for m in made]
         if len(made) == 1:

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.columns import Factor
+from bayesmlm.design import Design
 from bayesmlm.explaining import Explanation
 from bayesmlm.explaining.groups import COMPLETE, NESTED, SAME
 from bayesmlm.explaining.pieces import evaluator_of
 from bayesmlm.report.equation import Equation
 from bayesmlm.report.findings import marked
 from bayesmlm.report.grid import Grid, Part, Report, Sentences, dropped_sentence
-from bayesmlm.report.words import bar_words, coefficient_words, counted, typed_bars
+from bayesmlm.report.responses import family_lines
+from bayesmlm.report.words import bar_words, coefficient_words, counted, listed, subject_of, typed_bars
 
 WIDTH = 110
 SHOWN_LEVELS = 8
@@ -25,7 +27,7 @@ def term_frame(e: Explanation) -> pd.DataFrame:
         ", ".join(str(p.reference) for p in m.pieces if p.kind == "level" and p.reference is not None)
         for m in e.columns
     ]
-    words = coefficient_words(e.columns, e.design.formula.response)
+    words = coefficient_words(e.columns, subject_of(e.design))
     frame = pd.DataFrame({"term": terms, "reference": references, "meaning": words})
     return frame.set_index(pd.Index(e.design.coefficients, name="coefficient"))
 
@@ -99,18 +101,23 @@ def _rows(e: Explanation) -> list[str]:
     counts = (
         f"{counted(len(d.coefficients), 'fixed effect')}, {parameters - len(d.coefficients)} (co)variances"
     )
-    if d.y.ndim > 1:
-        lines.append(f"Response: {d.response}, two columns (successes and failures): for binomial models")
-    elif e.response_levels:
-        lines.append(
-            f"Response: {d.response} is categorical ({', '.join(e.response_levels[:SHOWN_LEVELS])}); a "
-            "Gaussian model "
-            "needs numbers"
-        )
-    else:
-        counts += ", 1 residual variance"
+    if d.family.name != "gaussian" or d.family.link != "identity":
+        lines += family_lines(d, e.inferred)
+    counts += _own_parameters(d)
     groups = f"; {effects} group effects, which share the variances" if effects else ""
     return [*lines, f"To learn: {counts}{groups}"]
+
+
+def _own_parameters(d: Design) -> str:
+    """Count what the family adds."""
+    if d.family.is_ordinal:
+        return f", {len(d.response_levels) - 1} thresholds"
+    if d.family.is_categorical:
+        return f", for each of {len(d.response_levels) - 1} categories"
+    if d.family.name == "gaussian":
+        return ", 1 residual variance"
+    names = d.family.auxiliary
+    return f", {listed(names)}" if names else ""
 
 
 def _terms(e: Explanation) -> list[Part]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bayesmlm.explaining.finding import WARNING, Finding
+from bayesmlm.report.response_findings import RESPONSE_SENTENCES
 from bayesmlm.report.words import counted, listed
 
 
@@ -56,9 +57,16 @@ def _modest_levels(about: str, f: Facts) -> str:
 
 
 def _one_row_per_level(about: str, f: Facts) -> str:
+    start = f"every level of {about} has one row: "
+    match f["kind"]:
+        case "extra":
+            return f"{start}its effects take up overdispersion, the variation beyond the family's own"
+        case "binary":
+            return f"{start}a single 0 or 1 says nothing of how much levels differ; leave it out"
+        case "dispersed":
+            return f"{start}its effects can hardly be told from the family's own variation; leave it out"
     return (
-        f"every level of {about} has one row: in a Gaussian model its effects cannot be told from the "
-        "residuals; "
+        f"{start}in a Gaussian model its effects cannot be told from the residuals; "
         "leave it out (in a count or binomial model it stands for overdispersion)"
     )
 
@@ -277,4 +285,5 @@ SENTENCES: dict[str, Callable[[str, Facts], str]] = {
     "slope_varies_in_few": _slope_varies_in_few,
     "sparse_cells": _sparse_cells,
     "zero_outside": _zero_outside,
+    **RESPONSE_SENTENCES,
 }

@@ -19,6 +19,7 @@ from bayesmlm.report.grid import (
     dropped_sentence,
     random_effects_grid,
 )
+from bayesmlm.report.responses import family_text
 from bayesmlm.report.rformat import format_fixed, format_numbers
 
 MOST_DECIMALS = 5
@@ -127,7 +128,7 @@ def diagnostics_report(
 
 def _header(design: Design) -> list[str]:
     lines = [
-        " family:       gaussian [identity]",
+        f" family:       {family_text(design.family)}",
         f" formula:      {design.formula.spelled}",
         f" observations: {design.nobs}",
     ]
@@ -142,18 +143,20 @@ def _point_grid(frame: pd.DataFrame, digits: int) -> Grid:
 
 
 def summary_report(
-    design: Design, frame: pd.DataFrame, sampler: str, sample_size: int, digits: int
+    design: Design, frame: pd.DataFrame, sampler: str, sample_size: int, digits: int | None = None
 ) -> Report:
     """What ``fit.summary()`` shows: Model Info, Estimates, Fit Diagnostics, MCMC diagnostics.
 
     `frame` has the columns of `tables.summary_frame`.
     """
+    if digits is None:
+        digits = _enough_decimals(frame["sd"].tolist())
     groups = ", ".join(f"{g} ({n})" for g, n in by_size(design))
     info = [
         "",
         "Model Info:",
         " function:     bayesmlm.fit",
-        " family:       gaussian [identity]",
+        f" family:       {family_text(design.family)}",
         f" formula:      {design.formula.spelled}",
         f" algorithm:    {sampler}",
         f" sample:       {sample_size} (posterior sample size)",
@@ -169,11 +172,7 @@ def summary_report(
         parts += ["Estimates:", _estimate_grid(estimates[statistics], digits)]
     if "mean_PPD" in frame.index:
         parts += ["", "Fit Diagnostics:", _estimate_grid(frame.loc[["mean_PPD"], statistics], digits), ""]
-        observed = f"{design.response}, {format_numbers([design.y.mean()], 5)[0]}"
-        said = (
-            "mean_PPD is the mean of one replicated data set per draw: compare it with the observed mean of "
-        )
-        parts += [Sentences(said + observed, WIDTH, rest="")]
+        parts += [Sentences(_ppd_words(design), WIDTH, rest="")]
     parts += ["", "MCMC diagnostics", _mcmc_grid(frame, digits), ""]
     said = (
         "mcse is the Monte Carlo standard error of the mean, n_eff the bulk effective sample size, and Rhat the "
@@ -181,6 +180,14 @@ def summary_report(
     )
     parts += [Sentences(said, WIDTH, rest="")]
     return Report(tuple(parts), frame)
+
+
+def _ppd_words(design: Design) -> str:
+    what = f"mean of {design.response}"
+    if design.family.support == "binomial":
+        what = f"{'mean number of successes' if design.trials is not None else 'share of successes'} in {design.response}"
+    observed = format_numbers([design.y.mean()], 5)[0]
+    return f"mean_PPD is the mean of one replicated data set per draw: compare it with the observed {what}, {observed}"
 
 
 def _estimate_grid(frame: pd.DataFrame, digits: int) -> Grid:

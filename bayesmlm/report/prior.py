@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design
+from bayesmlm.families import LINKS
+from bayesmlm.meanings import mean_of, predictor_of, ratio, scale_of
 from bayesmlm.priors import (
     R2D2,
     Adjusted,
@@ -97,21 +99,39 @@ def _prior_pair(priors: Sequence[Adjusted], digits: int) -> list[str]:
 
 def _implied_report(design: Design, priors: Priors, facts: Implications, digits: int) -> list[str | Grid]:
     """Say what the priors imply: a range for everything, and the shares of variance."""
-    rows = [] if facts.mean is None else [("mean response at average predictors", facts.mean)]
-    rows += list(facts.auxiliary.items())
-    rows += [
-        (f"{item.label}: sd of {column}", tuple(bounds))
-        for item in facts.blocks
-        for column, bounds in zip(item.columns, item.sd_range, strict=True)
-    ]
-    parts: list[str | Grid] = [f"What these priors imply, in units of {design.response} (90% ranges):"]
-    parts += [_between(words, bounds, digits) for words, bounds in rows]
-    parts += [_slope_line(slope, digits) for slope in facts.slopes]
+    plain, scale = design.family.is_gaussian_identity, scale_of(design)
+    units = f", in units of {design.response}" if plain else ""
+    on_scale = f" on the {scale} scale" if scale else ""
+    parts: list[str | Grid] = [f"What these priors imply{units} (90% ranges):"]
+    parts += [] if facts.mean is None else [_mean_line(design, facts.mean, digits)]
+    parts += [_between(name, bounds, digits) for name, bounds in facts.auxiliary.items()]
+    for item in facts.blocks:
+        for column, bounds in zip(item.columns, item.sd_range, strict=True):
+            parts += [_between(f"{item.label}: sd of {column}", bounds, digits) + on_scale]
+    parts += [_slope_line(slope, digits, ratio(design), on_scale) for slope in facts.slopes]
     if isinstance(priors.joint, R2D2):
         parts += [_r2_line(priors.joint)]
+    latent = "" if design.family.has_sigma else ", on the latent scale,"
     for item in facts.blocks:
-        parts += _share_lines(item)
+        parts += _share_lines(item, latent)
     return parts
+
+
+def _mean_line(design: Design, bounds: tuple[float, float], digits: int) -> str:
+    """Say where the expected response is expected, on its own scale where the link is monotone there."""
+    where = "at average predictors" + ("" if design.offset is None else " and an offset of 0")
+    family = design.family
+    if family.is_gaussian_identity:
+        return _between(f"mean response {where}", bounds, digits)
+    if family.name.endswith("lognormal"):
+        above = " above 0" if family.name.startswith("hurdle") else ""
+        median = np.exp(bounds)
+        return _between(f"median of {design.response}{above} {where}", (median[0], median[1]), digits)
+    opens = family.link in {"logit", "probit", "cloglog", "cauchit"}
+    if opens or (family.link == "log" and family.support != "binomial"):
+        low, high = LINKS[family.link].inverse(np.array(bounds))
+        return _between(f"{mean_of(design)} {where}", (low, high), digits)
+    return _between(f"{predictor_of(design)} {where}", bounds, digits)
 
 
 def _between(words: str, bounds: Sequence[float], digits: int) -> str:
@@ -121,11 +141,15 @@ def _between(words: str, bounds: Sequence[float], digits: int) -> str:
     return f" {words} between {low} and {high}"
 
 
-def _slope_line(slope: ImpliedSlope, digits: int) -> str:
-    line = _between(f"slope of {slope.name}", slope.per_unit, digits)
+def _slope_line(slope: ImpliedSlope, digits: int, kind: str, on_scale: str) -> str:
+    """Write the range of a slope, or of exp(slope) where that is a ratio of some kind."""
+    per_unit, per_sd = np.array(slope.per_unit), np.array(slope.per_sd)
+    if kind:
+        per_unit, per_sd, on_scale = np.exp(per_unit), np.exp(per_sd), ""
+    line = _between(f"{kind or 'slope'} of {slope.name}", per_unit, digits) + on_scale
     if np.isnan(slope.per_sd).any() or slope.per_sd == slope.per_unit:
         return line
-    low, high = (_two(v, digits) for v in slope.per_sd)
+    low, high = (_two(v, digits) for v in per_sd)
     return f"{line}; per sd of {slope.name} {low} to {high}"
 
 
@@ -136,18 +160,23 @@ def _r2_line(prior: R2D2) -> str:
     return f" R2 of the slopes together, beside sigma, between {low:.2f} and {high:.2f}"
 
 
-def _share_lines(item: Implied) -> list[str]:
+def _share_lines(item: Implied, latent: str) -> list[str]:
     lines = []
     if not np.isnan(item.icc_median):
         above = f"P(> 0.5) = {item.icc_above_half:.2f}"
-        lines.append(f" {item.label}: share of variance (ICC) has median {item.icc_median:.2f}, {above}")
+        lines.append(
+            f" {item.label}: share of variance (ICC){latent} has median {item.icc_median:.2f}, {above}"
+        )
     if not np.isnan(item.extreme_correlation):
         lines.append(f" {item.label}: P(|correlation| > 0.9) = {item.extreme_correlation:.2f}")
     return lines
 
 
 def _prior_frame(priors: Priors, facts: Implications) -> pd.DataFrame:
-    """One row per prior: as specified and as adjusted, and the 90% range it implies (of the one sd of a block)."""
+    """One row per prior: as specified and as adjusted, and the 90% range it implies (of the one sd of a block).
+
+    Ranges are on the scale of the linear predictor.
+    """
     nothing = (float("nan"), float("nan"))
     rows = [] if priors.intercept is None else [("(Intercept)", priors.intercept, facts.mean or nothing)]
     slopes = {slope.name: slope.per_unit for slope in facts.slopes}

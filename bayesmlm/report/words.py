@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bayesmlm.design import Block, Design
 from bayesmlm.explaining import Made
 from bayesmlm.explaining.pieces import Piece
-from bayesmlm.syntax import Call, Name, Node
+from bayesmlm.meanings import multiplied, predictor_of, ratio
+from bayesmlm.syntax import Call
 
 # What one unit more of a transformed number is, of the number itself.
 STEPS = {
@@ -32,19 +34,43 @@ def counted(n: int, word: str) -> str:
 # -- coefficients ----------------------------------------------------------------------------------
 
 
-def coefficient_words(made: Sequence[Made], response: Node | None) -> list[str]:
+@dataclass(frozen=True)
+class Subject:
+    """What coefficients are about.
+
+    Attributes
+    ----------
+    predictor : str
+        What they are differences of: ``"expected course"``, ``"log odds of incidence"``.
+    multiplied : str
+        What exp(coefficient) multiplies, ``"odds of incidence"``; empty if nothing.
+    logarithm : str
+        The function ``log``, ``log2`` or ``log10`` by which the predictor is a logarithm of that; else empty.
+    """
+
+    predictor: str
+    multiplied: str = ""
+    logarithm: str = ""
+
+
+def subject_of(design: Design) -> Subject:
+    """Say what the coefficients of a model are about."""
+    response, named = design.formula.response, predictor_of(design)
+    if ratio(design) and design.family.link != "identity":
+        return Subject(named, multiplied(design), "log" if design.family.link == "log" else "")
+    if isinstance(response, Call) and response.func in {"log", "log10", "log2"} and len(response.args) == 1:
+        return Subject(named, str(response.args[0][1]), response.func)
+    return Subject(named, multiplied(design), "log") if ratio(design) else Subject(named)
+
+
+def coefficient_words(made: Sequence[Made], subject: Subject) -> list[str]:
     """Say what each fixed effect means, all other predictors held where they are."""
-    return [_intercept(made, response) if m.term < 0 else _meaning(m, made, response) for m in made]
+    return [_intercept(made, subject) if m.term < 0 else _meaning(m, made, subject) for m in made]
 
 
-def expected(response: Node | None) -> str:
-    """Name what the coefficients are differences of: ``expected course``."""
-    return f"expected {response.name if isinstance(response, Name) else response}"
-
-
-def _intercept(made: Sequence[Made], response: Node | None) -> str:
+def _intercept(made: Sequence[Made], subject: Subject) -> str:
     where = zeros([p for m in made if len(m.pieces) == 1 for p in m.pieces])
-    return expected(response) + (f" at {where}" if where else "")
+    return subject.predictor + (f" at {where}" if where else "")
 
 
 def zeros(pieces: Sequence[Piece]) -> str:
@@ -64,16 +90,16 @@ def zeros(pieces: Sequence[Piece]) -> str:
     return ", ".join(dict.fromkeys(places))
 
 
-def _meaning(m: Made, made: Sequence[Made], response: Node | None) -> str:
+def _meaning(m: Made, made: Sequence[Made], subject: Subject) -> str:
     if len(m.pieces) > 1:
-        return _interaction(m, made, response)
+        return _interaction(m, made, subject)
     piece = m.pieces[0]
     at = _conditions(m, made)
-    return f"{_main(piece, response)}{f'; at {at}' if at else ''}{_note(piece, response)}"
+    return f"{_main(piece, subject)}{f'; at {at}' if at else ''}{_note(piece, subject)}"
 
 
-def _main(p: Piece, response: Node | None) -> str:
-    y = expected(response)
+def _main(p: Piece, subject: Subject) -> str:
+    y = subject.predictor
     if p.kind == "level":
         return (
             f"{y} where {p.variable} is {p.level}"
@@ -116,23 +142,19 @@ def _conditions(m: Made, made: Sequence[Made]) -> str:
     return zeros([p for p in others.values() if p.kind != "level" or p.reference is not None])
 
 
-def _note(p: Piece, response: Node | None) -> str:
+def _note(p: Piece, subject: Subject) -> str:
     """What logarithms make of a slope."""
-    logged = (
-        isinstance(response, Call) and response.func in {"log", "log10", "log2"} and len(response.args) == 1
-    )
-    if not logged:
+    y = subject.multiplied
+    if not y:
         return ""
-    assert isinstance(response, Call)
-    y = response.args[0][1]
-    if p.kind == "number" and p.function == response.func:
+    if p.kind == "number" and p.function and p.function == subject.logarithm:
         return f" (1% more of {p.variable}: about this many % more of {y})"
-    if response.func == "log" and p.kind != "basis" and p.function != "power":
+    if subject.logarithm in {"", "log"} and p.kind != "basis" and p.function != "power":
         return f" ({y} times exp(coefficient))"
     return ""
 
 
-def _interaction(m: Made, made: Sequence[Made], response: Node | None) -> str:
+def _interaction(m: Made, made: Sequence[Made], subject: Subject) -> str:
     """A product: how much one effect changes with the others."""
     numbers = [p for p in m.pieces if p.kind != "level"]
     levels = [p for p in m.pieces if p.kind == "level"]
@@ -142,7 +164,7 @@ def _interaction(m: Made, made: Sequence[Made], response: Node | None) -> str:
     at = _conditions(m, made)
     tail = (f", where {where}" if where else "") + (f"; at {at}" if at else "")
     if not numbers and not compared:
-        return f"{expected(response)} where {where}" + (f"; at {at}" if at else "")
+        return f"{subject.predictor} where {where}" + (f"; at {at}" if at else "")
     if numbers:
         first, *rest = numbers
         subject = f"slope of {first.text}" if first.kind == "number" else first.text

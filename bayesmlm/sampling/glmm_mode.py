@@ -118,9 +118,7 @@ def _working(eta: np.ndarray, score: np.ndarray, information: np.ndarray) -> tup
     return weight, eta + score / weight
 
 
-def _first(
-    rows: Rows, weight: np.ndarray, response: np.ndarray, auxiliary: dict[str, float]
-) -> np.ndarray:
+def _first(rows: Rows, weight: np.ndarray, response: np.ndarray, auxiliary: dict[str, float]) -> np.ndarray:
     """Parameters to start from: pooled least squares, and groups that explain a good part of the rest."""
     X, root = rows.design.X, np.sqrt(weight)
     beta = np.linalg.lstsq(root[:, None] * X, root * response, rcond=None)[0]
