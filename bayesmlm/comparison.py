@@ -14,12 +14,15 @@ prior-sensitive
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, BlockDraws, Posterior
+from bayesmlm.information import uninformed
+from bayesmlm.meanings import latent_residual
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.tables import (
     check_probability,
@@ -33,7 +36,10 @@ from bayesmlm.tables import (
 
 ZERO_SD = 1e-4  # of sigma, for a typical value of the column: lme4's tolerance for a singular fit
 EXTREME_CORRELATION = 0.999
-SMALL_SHARE = 0.1  # "small" for a standard deviation: a tenth of sigma
+# "small" for a standard deviation: a tenth of sigma; without sigma, 0.1 of the linear predictor
+SMALL_SHARE = 0.1
+Estimate = Any
+LAPLACE = "Laplace"
 VERDICT_COLUMNS = ["verdict", "probability", "typical", "grouping", "n_groups"]
 
 
@@ -47,27 +53,33 @@ class Comparison:
         One row per parameter: effect, group, term; reference, reference_se (NaN where it has none);
         median, mad_sd, conf_low, conf_high of the posterior; shift = (median - reference) / mad_sd;
         verdict. Behind the verdict stand, where they apply: probability, the posterior's for a value
-        near the boundary (sd x typical < 10% of sigma, or |correlation| > 0.9); typical, the root mean
-        square of the column; grouping and n_groups, the factor that informs the parameter.
+        near the boundary (sd x typical < 10% of sigma, or 0.1 of the linear predictor where there is no sigma,
+        or |correlation| > 0.9); typical, the root mean square of the column; grouping and n_groups, the factor that
+        informs the parameter.
     groups : DataFrame
         One row per block and column: group, term, correlation of BLUPs with posterior means, the level
         where they differ most, both values there, and that difference in posterior standard deviations.
         Blocks whose group effects were not all kept are left out.
     method : str
-        ``"REML"`` or ``"ML"``.
+        ``"REML"`` or ``"ML"``; of a generalised model ``"Laplace"`` or, of adaptive quadrature, ``"AGQ(9)"``.
     prob : float
         Probability of the intervals.
+    uninformed : tuple of str
+        Grouping factors whose levels tell so little of their effects that Laplace's approximation, if it is the
+        method, is biased; see `bayesmlm.information.uninformed`.
+    has_sigma : bool
+        Whether the model has a residual standard deviation.
     """
 
     frame: pd.DataFrame
     groups: pd.DataFrame
     method: str
     prob: float
+    uninformed: tuple[str, ...] = ()
+    has_sigma: bool = True
 
 
-def compare_fits(
-    posterior: Posterior, estimate: LmerEstimate, design: Design, prob: float = 0.9
-) -> Comparison:
+def compare_fits(posterior: Posterior, estimate: Estimate, design: Design, prob: float = 0.9) -> Comparison:
     """Join the posterior's table to the reference fit's.
 
     Parameters
@@ -79,7 +91,7 @@ def compare_fits(
     prob
         Probability of the central posterior intervals.
     """
-    left = tidy_reference(estimate)
+    left = _reference_rows(estimate, posterior)
     right = tidy_posterior(posterior, conf_level=check_probability(prob, "prob"))
     keys = ["effect", "group", "term"]
     frame = left[[*keys, "estimate", "std_error"]].rename(
@@ -88,16 +100,52 @@ def compare_fits(
     values = right[[*keys, "estimate", "std_error", "conf_low", "conf_high"]]
     values = values.rename(columns={"estimate": "median", "std_error": "mad_sd"})
     frame = frame.merge(values, on=keys, how="left", validate="one_to_one")
-    frame = pd.concat([frame, _icc_rows(posterior, estimate, prob)], ignore_index=True)
+    icc = _icc_rows(posterior, estimate, latent_residual(design.family), prob)
+    frame = pd.concat([frame, icc], ignore_index=True) if len(icc) else frame
     frame["shift"] = (frame["median"] - frame["reference"]) / frame["mad_sd"]
     judged = [_verdict(row, posterior, estimate, design) for row in frame.to_dict("records")]
     frame = pd.concat([frame, pd.DataFrame(judged, columns=VERDICT_COLUMNS)], axis=1)
-    return Comparison(frame, _group_rows(posterior, estimate), "REML" if estimate.reml else "ML", prob)
+    method, groups = method_of(estimate), _group_rows(posterior, estimate)
+    biased = tuple(uninformed(design)) if method == LAPLACE else ()
+    return Comparison(frame, groups, method, prob, biased, posterior.sigma is not None)
 
 
-def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.DataFrame:
-    reference = reference_icc(estimate.varcorr)
-    values = flat(icc_draws(posterior))
+def method_of(estimate: Estimate) -> str:
+    """Name how a reference fit was made: REML, ML, Laplace, AGQ(9)."""
+    if isinstance(estimate, LmerEstimate):
+        return "REML" if estimate.reml else "ML"
+    return LAPLACE if estimate.n_agq <= 1 else f"AGQ({estimate.n_agq})"
+
+
+def _reference_rows(estimate: Estimate, posterior: Posterior) -> pd.DataFrame:
+    """Rows of a reference fit for the parameters of the posterior, sigma only where both have one."""
+    frame = tidy_reference(estimate, ("fixed", "ran_pars"))
+    if posterior.sigma is None:
+        frame = frame[frame["group"] != "Residual"]
+    known = reference_auxiliary(estimate)
+    rows = [("auxiliary", None, name, known[name], np.nan) for name in posterior.auxiliary if name in known]
+    more = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate", "std_error"])
+    return pd.concat([frame, more], ignore_index=True) if rows else frame.reset_index(drop=True)
+
+
+def reference_auxiliary(estimate: Estimate) -> dict[str, float]:
+    """Return a reference fit's auxiliary parameters by our names.
+
+    lme4's sigma^2 of a gamma model estimates 1 / shape, that of an inverse Gaussian one 1 / lambda.
+    """
+    if isinstance(estimate, LmerEstimate):
+        return {}
+    names = {"gamma": "shape", "wald": "lambda"}
+    if estimate.family in names:
+        return {names[estimate.family]: 1 / estimate.sigma**2}
+    return dict(estimate.auxiliary)
+
+
+def _icc_rows(posterior: Posterior, estimate: Estimate, residual: float | None, prob: float) -> pd.DataFrame:
+    reference = reference_icc(estimate.varcorr, residual)
+    values = flat(icc_draws(posterior, residual))
+    if not values.shape[1] or reference.empty:
+        return pd.DataFrame()
     low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     return pd.DataFrame(
         {
@@ -114,7 +162,7 @@ def _icc_rows(posterior: Posterior, estimate: LmerEstimate, prob: float) -> pd.D
     )
 
 
-def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> dict:
+def _verdict(row: dict, posterior: Posterior, estimate: Estimate, design: Design) -> dict:
     near = _near_boundary(row, posterior, estimate, design)
     if near is not None:
         return {"verdict": "boundary", **near}
@@ -126,7 +174,7 @@ def _verdict(row: dict, posterior: Posterior, estimate: LmerEstimate, design: De
     return {"verdict": "prior-sensitive", "grouping": block.group, "n_groups": len(block.levels)}
 
 
-def _near_boundary(row: dict, posterior: Posterior, estimate: LmerEstimate, design: Design) -> dict | None:
+def _near_boundary(row: dict, posterior: Posterior, estimate: Estimate, design: Design) -> dict | None:
     """What stands behind a boundary verdict, or None if the reference estimate is inside the parameter space."""
     if np.isnan(row["reference"]) or (row["effect"] == "icc" and row["reference"] == 0):
         return {}
@@ -141,15 +189,16 @@ def _near_boundary(row: dict, posterior: Posterior, estimate: LmerEstimate, desi
 
 
 def _near_zero(
-    row: dict, draws: BlockDraws, posterior: Posterior, estimate: LmerEstimate, design: Design
+    row: dict, draws: BlockDraws, posterior: Posterior, estimate: Estimate, design: Design
 ) -> dict | None:
     column = row["term"].removeprefix("sd__")
     # What a standard deviation does to the response, whatever the unit of its column.
     block = next(b for b in design.blocks if b.label == row["group"])
     typical = float(np.sqrt(np.mean(block.Z[:, block.columns.index(column)] ** 2)))
-    if row["reference"] * typical > ZERO_SD * estimate.sigma or posterior.sigma is None:
+    if row["reference"] * typical > ZERO_SD * estimate.sigma:
         return None
-    small = draws.sd.sel(column=column) * typical < SMALL_SHARE * posterior.sigma
+    scale = 1.0 if posterior.sigma is None else posterior.sigma
+    small = draws.sd.sel(column=column) * typical < SMALL_SHARE * scale
     return {"probability": float(small.mean()), "typical": typical}
 
 
@@ -161,7 +210,7 @@ def _correlation_share(term: str, draws: BlockDraws) -> float:
     return float("nan")
 
 
-def _group_rows(posterior: Posterior, estimate: LmerEstimate) -> pd.DataFrame:
+def _group_rows(posterior: Posterior, estimate: Estimate) -> pd.DataFrame:
     rows = []
     for draws, blups in zip(posterior.blocks, estimate.ranef, strict=True):
         if draws.levels != blups.levels:
@@ -190,10 +239,12 @@ def same_model(design: Design, other: Design) -> bool:
     """Whether two designs describe one model of the same rows."""
     return (
         design.formula == other.formula
+        and design.family == other.family
         and np.array_equal(design.y, other.y)
         and np.array_equal(design.X, other.X)
         and _same_rows(design.offset, other.offset)
         and _same_rows(design.weights, other.weights)
+        and _same_rows(design.trials, other.trials)
         and all(
             a.levels == b.levels and np.array_equal(a.index, b.index) and np.array_equal(a.Z, b.Z)
             for a, b in zip(design.blocks, other.blocks, strict=True)

@@ -58,6 +58,13 @@ def auxiliary_values(posterior: Posterior) -> dict[str, np.ndarray]:
     return found
 
 
+def auxiliary_range(name: str) -> tuple[float, float]:
+    """Return the least and the greatest value that an auxiliary parameter can have."""
+    if name.startswith("thresholds"):
+        return -np.inf, np.inf
+    return (0.0, 1.0) if name == "psi" else (0.0, np.inf)
+
+
 def auxiliary_draws(posterior: Posterior) -> xr.DataArray:
     """Stack the auxiliary parameters, sigma first, as (chain, draw, parameter)."""
     found = auxiliary_values(posterior)

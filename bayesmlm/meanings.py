@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayesmlm.design import Design
 from bayesmlm.errors import BayesMLMError
-from bayesmlm.families import Family
+from bayesmlm.families import Family, latent_variance
 from bayesmlm.syntax import Binary, Call, Name, Node
 
 ODDS, RATES, RISKS, HAZARDS = "odds ratio", "rate ratio", "risk ratio", "hazard ratio"
@@ -41,6 +41,11 @@ def check_exponentiate(design: Design) -> None:
             f"exponentiate: exp(coefficient) is a ratio with the links logit, cloglog and log, or a response log(y); "
             f"this model is {family.spelled} [{family.spelled_link}] of {design.response}"
         )
+
+
+def latent_residual(family: Family) -> float | None:
+    """Return the variance of the latent response of a threshold model given its predictor; None for other models."""
+    return latent_variance(family) if family.name in {"binomial", "cumulative"} else None
 
 
 def event(design: Design) -> str:

@@ -5,7 +5,8 @@ Every function returns rows with the columns of `COLUMNS`; raw numbers, nothing 
 fixed
     Fixed effects; ``term`` is R's name.
 random
-    ``sd__x`` and ``cor__x.y`` of a ``group``, and ``sd__Observation`` of the group ``Residual``.
+    ``sd__x`` and ``cor__x.y`` of a ``group``, ``sd__Observation`` of the group ``Residual``, and other auxiliary
+    parameters of the family, such as ``reciprocal_dispersion``, of no group.
 share
     ``icc`` of a group; ``r2_marginal`` and ``r2_conditional``, or ``r2`` and ``r2_adjusted`` of a linear model.
 size
@@ -25,6 +26,7 @@ import pandas as pd
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import BayesMLMError, did_you_mean
+from bayesmlm.meanings import latent_residual
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.tables import flat, icc_draws, mad_sd, reference_icc
@@ -77,7 +79,7 @@ def checked_statistics(stats: Any) -> tuple[str, ...]:
 
 
 def parameter_rows(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Turn a tidy frame's fixed effects, standard deviations and correlations into rows.
+    """Turn a tidy frame's fixed effects, standard deviations, correlations and auxiliary parameters into rows.
 
     Parameters
     ----------
@@ -87,7 +89,8 @@ def parameter_rows(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFram
         What each block is called in the table; see `block_labels`.
     """
     frame = tidy.reindex(columns=["effect", *COLUMNS[1:]])
-    frame = frame.assign(part=frame["effect"].map({"fixed": "fixed", "ran_pars": "random"}))
+    parts = {"fixed": "fixed", "ran_pars": "random", "auxiliary": "random"}
+    frame = frame.assign(part=frame["effect"].map(parts))
     named = frame["group"].map(lambda g: labels.get(g, g))
     return frame.assign(group=named)[COLUMNS]
 
@@ -112,7 +115,7 @@ def posterior_shares(
     design: Design, posterior: Posterior, prob: float, labels: Mapping[str, str]
 ) -> pd.DataFrame:
     """Posterior median, MAD_SD and central interval of the ICC of each group and of both R2."""
-    icc = icc_draws(posterior)
+    icc = icc_draws(posterior, latent_residual(design.family))
     rows = [("icc", labelled, flat(icc)[:, j]) for j, labelled in enumerate(icc["group"].values.tolist())]
     if posterior.sigma is not None:
         parts = posterior_variance(design, posterior)

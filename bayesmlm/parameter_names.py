@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesmlm.arithmetic import Statement, evaluate
 from bayesmlm.covariance import lower_indices, lower_pairs
+from bayesmlm.diagnostics import auxiliary_range, auxiliary_values
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError
 from bayesmlm.tables import icc_draws
@@ -34,13 +35,13 @@ class Parameter:
 def parameters(posterior: Posterior, levels: Mapping[str, Sequence[str]]) -> dict[str, Parameter]:
     """Return every parameter that a hypothesis can name, by name.
 
-    Coefficients by R's name; ``sigma``; ``sd_school__(Intercept)``; ``cor_school__(Intercept).femaleF``;
-    ``icc_school``; ``Sigma[school:femaleF,(Intercept)]``; and of the `levels` given by block label
-    ``b[(Intercept) school:20920]``, whether or not their draws were kept.
+    Coefficients by R's name; ``sigma`` and other auxiliary parameters of the family;
+    ``sd_school__(Intercept)``; ``cor_school__(Intercept).femaleF``; ``icc_school``;
+    ``Sigma[school:femaleF,(Intercept)]``; and of the `levels` given by block label ``b[(Intercept) school:20920]``,
+    whether or not their draws were kept.
     """
     found = {str(c): _fixed(j) for j, c in enumerate(posterior.fixef["coefficient"].values)}
-    if posterior.sigma is not None:
-        found["sigma"] = Parameter(lambda p: p.sigma.values.ravel(), low=0.0)  # type: ignore[union-attr]
+    found |= {name: _auxiliary(name) for name in auxiliary_values(posterior)}
     for i, block in enumerate(posterior.blocks):
         for j, column in enumerate(block.columns):
             found[f"sd_{block.label}__{column}"] = _sd(i, j)
@@ -58,6 +59,10 @@ def parameters(posterior: Posterior, levels: Mapping[str, Sequence[str]]) -> dic
 
 def _fixed(j: int) -> Parameter:
     return Parameter(lambda p: p.fixef.values[..., j].ravel())
+
+
+def _auxiliary(name: str) -> Parameter:
+    return Parameter(lambda p: auxiliary_values(p)[name].ravel(), *auxiliary_range(name))
 
 
 def _sd(i: int, j: int) -> Parameter:

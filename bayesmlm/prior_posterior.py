@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmlm.diagnostics import variance_draws
+from bayesmlm.diagnostics import auxiliary_draws, auxiliary_range, auxiliary_values, variance_draws
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.tables import check_probability, flat, variance_terms
@@ -20,23 +20,24 @@ WIDEST = 12.0  # widths of the posterior to which a panel goes where the prior i
 def parameter_rows(posterior: Posterior) -> pd.DataFrame:
     """Name the parameters that priors are about: parameter, and broom.mixed's effect, group, term; their bounds.
 
-    Fixed effects, standard deviations, correlations, sigma; group effects are left out.
+    Fixed effects, standard deviations, correlations, sigma and other auxiliary parameters; group effects are left
+    out.
     """
     names = [str(c) for c in posterior.fixef["coefficient"].values]
     rows: list[tuple] = [(name, "fixed", None, name, -np.inf, np.inf) for name in names]
     for group, term in variance_terms(posterior.blocks):
         low, high = (0.0, np.inf) if term.startswith("sd__") else (-1.0, 1.0)
         rows.append((f"{term} ({group})", "ran_pars", group, term, low, high))
-    if posterior.sigma is not None:
-        rows.append(("sigma", "ran_pars", "Residual", "sd__Observation", 0.0, np.inf))
+    for name in auxiliary_values(posterior):
+        place = ("ran_pars", "Residual", "sd__Observation") if name == "sigma" else ("auxiliary", None, name)
+        rows.append((name, *place, *auxiliary_range(name)))
     return pd.DataFrame(rows, columns=["parameter", "effect", "group", "term", "lower", "upper"])
 
 
 def parameter_values(posterior: Posterior) -> xr.DataArray:
     """Stack the draws of the parameters of `parameter_rows` as (chain, draw, parameter)."""
     parts = [posterior.fixef.values, variance_draws(posterior).values]
-    if posterior.sigma is not None:
-        parts.append(posterior.sigma.values[..., None])
+    parts.append(auxiliary_draws(posterior).values)
     names = parameter_rows(posterior)["parameter"].tolist()
     return xr.DataArray(
         np.concatenate(parts, axis=-1), dims=(*SAMPLE, "parameter"), coords={"parameter": names}

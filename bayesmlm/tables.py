@@ -220,7 +220,7 @@ def tidy_posterior(
     if "fixed" in chosen:
         names = posterior.fixef["coefficient"].values.tolist()
         draws = posterior.fixef.rename(coefficient="parameter")
-        draws = np.exp(draws) if exponentiate else draws
+        draws = draws.copy(data=np.exp(draws.values)) if exponentiate else draws
         parts.append(_draw_rows(draws, [("fixed", None, None, n) for n in names], level))
     if "ran_pars" in chosen:
         labels = variance_terms(posterior.blocks)
@@ -392,19 +392,21 @@ def coef_frames(
     return out
 
 
-def icc_draws(posterior: Posterior) -> xr.DataArray:
-    """Draws of each block's intraclass correlation: its intercept variance over the sum of all and sigma^2.
+def icc_draws(posterior: Posterior, residual: float | None = None) -> xr.DataArray:
+    """Draws of each block's intraclass correlation: its intercept variance over the sum of all and the residual's.
 
     (chain, draw, group); blocks without an intercept column are left out. With varying slopes it is the
-    ICC where the slopes' predictors are 0.
+    ICC where the slopes' predictors are 0. The residual variance is `residual`, that of a latent response, or sigma^2;
+    without either there is none.
     """
     with_intercept = [b for b in posterior.blocks if "(Intercept)" in b.columns]
-    if not with_intercept or posterior.sigma is None:
+    if not with_intercept or (posterior.sigma is None and residual is None):
         return _empty_like(posterior)
     variances = [b.sd.sel(column="(Intercept)", drop=True) ** 2 for b in with_intercept]
     names = xr.DataArray([b.label for b in with_intercept], dims="group", name="group")
     stacked = xr.concat(variances, dim=names).transpose(*SAMPLE, "group")
-    return stacked / (stacked.sum("group") + posterior.sigma**2)
+    rest = residual if posterior.sigma is None else posterior.sigma**2
+    return stacked / (stacked.sum("group") + rest)
 
 
 def _empty_like(posterior: Posterior) -> xr.DataArray:
@@ -412,12 +414,14 @@ def _empty_like(posterior: Posterior) -> xr.DataArray:
     return xr.DataArray(np.empty(shape), dims=(*SAMPLE, "group"), coords={"group": np.empty(0, dtype=object)})
 
 
-def reference_icc(varcorr: VarCorr) -> pd.Series:
+def reference_icc(varcorr: VarCorr, residual: float | None = None) -> pd.Series:
     """Intraclass correlation of each block with an intercept column, as `icc_draws` defines it."""
     var = {
         b.label: b.sd[b.columns.index("(Intercept)")] ** 2
         for b in varcorr.blocks
         if "(Intercept)" in b.columns
     }
-    total = sum(var.values()) + (varcorr.sigma or 0.0) ** 2
+    if varcorr.sigma is None and residual is None:
+        return pd.Series({}, dtype=float, name="icc")
+    total = sum(var.values()) + ((varcorr.sigma or 0.0) ** 2 if residual is None else residual)
     return pd.Series({label: v / total for label, v in var.items()}, dtype=float, name="icc")

@@ -27,6 +27,7 @@ ORDER = [
     "blocks",
     "design",
     "meanings",
+    "information",
     "wanted",
     "new_responses",
     "newdata",

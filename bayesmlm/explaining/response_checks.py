@@ -13,10 +13,10 @@ from bayesmlm.explaining.finding import NOTE, PER_PARAMETER, WARNING, Finding
 from bayesmlm.explaining.groups import groupings
 from bayesmlm.explaining.pieces import evaluator_of
 from bayesmlm.explaining.separation import boundary_sign, separated
+from bayesmlm.information import uninformed
 
 ZEROS, SKEWED = 0.05, 1.0  # share of zeros and skewness above which whole numbers are taken for counts
 DISPERSED = 2.0  # times the variance that a Poisson or binomial response has
-LITTLE = 2.5  # information of a level on its effect: 10 rows of a binary response with as many 0 as 1
 
 
 def _binary(design: Design) -> Iterator[Finding]:
@@ -68,33 +68,10 @@ def _few_events(design: Design) -> Iterator[Finding]:
         yield Finding("few_events", WARNING, "fixed", {"events": min(events, others), "kind": kind, "k": k})
 
 
-def level_information(design: Design) -> dict[str, np.ndarray]:
-    """Return by grouping factor what the rows of each level tell of its effect: the sum of the rows' weights.
-
-    They are those of the linear predictor in the Fisher information, all rows at the overall mean: m p (1 - p) of a
-    binomial (logit), mu of a Poisson response (log). Nothing for other families.
-    """
-    y = design.y
-    if design.family.name == "binomial":
-        m = np.ones_like(y) if design.trials is None else design.trials
-        p = float(y.sum() / m.sum())
-        weight = m * p * (1 - p)
-    elif design.family.name == "poisson":
-        weight = np.full_like(y, float(y.mean()))
-    else:
-        return {}
-    return {g.name: np.bincount(g.index, weight, len(g.levels)) for g in groupings(design)}
-
-
-def uninformed(design: Design) -> list[str]:
-    """Return the grouping factors whose typical level tells so little that Laplace's approximation is biased."""
-    return [name for name, of in level_information(design).items() if float(np.median(of)) < LITTLE]
-
-
 def _little_told(design: Design) -> Iterator[Finding]:
     sign, own = boundary_sign(design), set(uninformed(design))
     for g in groupings(design):
-        if g.name in own and len(g.levels) < design.nobs:
+        if g.name in own:
             trials = np.ones_like(design.y) if design.trials is None else design.trials
             facts = {
                 "levels": len(g.levels),

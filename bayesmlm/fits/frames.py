@@ -33,7 +33,8 @@ class Framed(Sampled):
     def glance(self, loo: bool = False) -> pd.DataFrame:
         """One row about the whole fit, with broom.mixed's columns: algorithm, pss, nobs, sigma.
 
-        ``pss`` is the posterior sample size; sigma is NaN for a family without one. With `loo`, also looic, elpd_loo and its standard error elpd_loo_se.
+        ``pss`` is the posterior sample size; sigma is NaN for a family without one. With `loo`, also looic, elpd_loo
+        and its standard error elpd_loo_se.
         """
         sigma = float("nan") if self.sigma is None else self.sigma
         row = {"algorithm": "sampling", "pss": self.posterior.n_draws, "nobs": self.nobs, "sigma": sigma}

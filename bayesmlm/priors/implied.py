@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmlm.design import Design
-from bayesmlm.families import latent_variance
+from bayesmlm.meanings import latent_residual
 from bayesmlm.priors.build import Priors, column_sd
 from bayesmlm.priors.families import Distribution
 from bayesmlm.priors.joint import Joint
 
 ENDS = (0.05, 0.95)
-LATENT = {"binomial", "cumulative"}  # threshold models: a latent response above a threshold is what is seen
 SIZE = 100_000
 
 
@@ -151,8 +150,9 @@ def implied(design: Design, priors: Priors, size: int = SIZE, seed: int = 1) -> 
 def _residual_variance(design: Design, sigma: np.ndarray) -> np.ndarray:
     """Variance of a row given the linear predictor, on the predictor's scale; NaN where that is not a number."""
     family = design.family
-    if family.name in LATENT:
-        return np.full_like(sigma, latent_variance(family) or np.nan)
+    latent = latent_residual(family)
+    if latent is not None:
+        return np.full_like(sigma, latent)
     normal = family.name in {"gaussian", "lognormal"} and family.link == "identity"
     return np.square(sigma) if normal else np.full_like(sigma, np.nan)
 

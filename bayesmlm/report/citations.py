@@ -50,6 +50,11 @@ R2_SLOPES = (
     "Johnson, P. C. D. (2014). Extension of Nakagawa & Schielzeth's R2GLMM to random slopes models. Methods in Ecology "
     "and Evolution, 5(9), 944-946. doi:10.1111/2041-210X.12225"
 )
+R2_FAMILIES = (
+    "Nakagawa, S., Johnson, P. C. D., & Schielzeth, H. (2017). The coefficient of determination R2 and intra-class "
+    "correlation coefficient from generalized linear mixed-effects models revisited and expanded. Journal of the Royal "
+    "Society Interface, 14, 20170213. doi:10.1098/rsif.2017.0213"
+)
 SATTERTHWAITE = (
     "Kuznetsova, A., Brockhoff, P. B., & Christensen, R. H. B. (2017). lmerTest package: Tests in linear mixed effects "
     "models. Journal of Statistical Software, 82(13), 1-26. doi:10.18637/jss.v082.i13"

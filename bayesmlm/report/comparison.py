@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayesmlm.comparison import Comparison
 from bayesmlm.report.grid import Grid, Report
+from bayesmlm.report.prose import listed
 from bayesmlm.report.rformat import decimals_needed, format_fixed
 
 
@@ -29,7 +30,12 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
         ", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts)
     )
     noted = frame[frame["verdict"] != "agree"].to_dict("records")
-    parts += [f"  {_row_name(r)}: {r['verdict']}; {verdict_note(r, comparison.method)}" for r in noted]
+    parts += [
+        f"  {_row_name(r)}: {r['verdict']}; {verdict_note(r, comparison.method, comparison.has_sigma)}"
+        for r in noted
+    ]
+    if comparison.uninformed:
+        parts += ["", laplace_note(comparison)]
     if reference_status:
         parts += ["", reference_status]
     if not comparison.groups.empty:
@@ -42,7 +48,23 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
     return Report(tuple(parts), frame)
 
 
-def verdict_note(row: dict, method: str) -> str:
+def laplace_note(comparison: Comparison) -> str:
+    """Say why standard deviations by Laplace's approximation are too low, and what is better."""
+    blocks = comparison.groups[["group", "term"]].drop_duplicates()
+    one = len(blocks) == 1
+    better = (
+        "bm.glmer(..., n_agq=10) integrates better"
+        if one
+        else ("n_agq > 1 integrates better, but is there for one block with an intercept only")
+    )
+    few = listed(comparison.uninformed)
+    return (
+        f"The rows of a typical level of {few} tell little of its effect. Laplace's approximation then puts standard "
+        f"deviations too low and coefficients too near 0; {better}. The posterior does not approximate."
+    )
+
+
+def verdict_note(row: dict, method: str, has_sigma: bool = True) -> str:
     """Say what stands behind the verdict of a row of `Comparison.frame`; empty where the two agree."""
     if row["verdict"] == "agree":
         return ""
@@ -58,11 +80,12 @@ def verdict_note(row: dict, method: str) -> str:
         )
     column = row["term"].removeprefix("sd__")
     what = "sd" if column == "(Intercept)" else f"sd x {row['typical']:.3g}, a typical {column},"
-    return f"{method} puts it at 0; posterior P({what} < 10% of sigma) = {row['probability']:.2f}"
+    small = "10% of sigma" if has_sigma else "0.1"
+    return f"{method} puts it at 0; posterior P({what} < {small}) = {row['probability']:.2f}"
 
 
 def _row_name(row: dict) -> str:
-    if row["effect"] == "fixed":
+    if row["effect"] in {"fixed", "auxiliary"}:
         return row["term"]
     if row["group"] == "Residual":
         return "sigma"

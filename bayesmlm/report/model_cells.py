@@ -139,7 +139,7 @@ def row_label(part: str, group: str, term: str) -> str:
         return "sigma"
     if part == "random":
         kind, _, name = term.partition("__")
-        return f"{group} {kind} {name}"
+        return f"{group} {kind} {name}" if group else term
     if term == "icc":
         return f"{group} ICC"
     return f"groups ({group})" if term == "ngroups" else LABELS[term]

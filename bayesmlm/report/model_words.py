@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesmlm.blocks import Block
 from bayesmlm.design import Design
+from bayesmlm.meanings import event
 from bayesmlm.report.grid import dropped_sentence
 from bayesmlm.report.prose import Code, Paragraph, listed
 
@@ -36,8 +37,39 @@ def model_paragraph(design: Design, kind: str) -> Paragraph:
     if design.offset is not None:
         rest += " An offset, a known part of the linear predictor, was added."
     if design.weights is not None:
-        rest += " The residual variance of a row was sigma squared over its weight."
+        gaussian = design.family.name == "gaussian"
+        what = (
+            "residual variance of a row was sigma squared over"
+            if gaussian
+            else "log-likelihood of a row was times"
+        )
+        rest += f" The {what} its weight."
     return Paragraph("Model", (first[0].upper() + first[1:], Code(design.formula.spelled), rest))
+
+
+REGRESSIONS = {
+    ("binomial", "logit"): "logistic regression",
+    ("binomial", "probit"): "probit regression",
+    ("poisson", "log"): "Poisson regression",
+    ("negativebinomial", "log"): "negative binomial regression",
+    ("gamma", "log"): "gamma regression",
+    ("gamma", "inverse"): "gamma regression",
+    ("beta", "logit"): "beta regression",
+    ("beta_binomial", "logit"): "beta-binomial regression",
+    ("cumulative", "logit"): "ordinal (cumulative) regression",
+    ("sratio", "logit"): "ordinal (stopping-ratio) regression",
+    ("categorical", "softmax"): "multinomial regression",
+}
+
+
+def model_kind(design: Design) -> str:
+    """Name the kind of model: ``"multilevel logistic regression (binomial family, logit link)"``."""
+    family = design.family
+    if family.is_gaussian_identity:
+        return "linear multilevel model (normal residuals)"
+    named = f"({family.spelled} family, {family.spelled_link} link)"
+    kind = REGRESSIONS.get((family.name, family.link), "")
+    return f"multilevel {kind} {named}" if kind else f"generalised linear multilevel model {named}"
 
 
 def _block_sentence(block: Block, design: Design) -> str:
@@ -75,4 +107,15 @@ def data_paragraph(design: Design) -> Paragraph:
     spread = f" ({listed(sizes)})" if sizes else ""
     dropped = dropped_sentence(design)
     left_out = f" {dropped[0].upper()}{dropped[1:]}." if dropped else " No row was left out."
-    return Paragraph("Data", (f"{design.nobs} rows{groups}{spread}.{left_out}",))
+    seen = _seen(design)
+    return Paragraph("Data", (f"{design.nobs} rows{groups}{spread}.{seen}{left_out}",))
+
+
+def _seen(design: Design) -> str:
+    """Say how often a binomial response happened, and of how many trials; empty for other families."""
+    if design.family.support != "binomial":
+        return ""
+    total = float(len(design.y) if design.trials is None else design.trials.sum())
+    trials = "rows" if design.trials is None else "trials"
+    share = f"{design.y.sum():.0f} of {total:.0f} {trials} ({design.y.sum() / total:.1%})"
+    return f" The outcome, {event(design)}, was seen in {share}."

@@ -185,7 +185,8 @@ def summary_report(
 def _ppd_words(design: Design) -> str:
     what = f"mean of {design.response}"
     if design.family.support == "binomial":
-        what = f"{'mean number of successes' if design.trials is not None else 'share of successes'} in {design.response}"
+        of = "share" if design.trials is None else "mean number"
+        what = f"{of} of successes in {design.response}"
     observed = format_numbers([design.y.mean()], 5)[0]
     return f"mean_PPD is the mean of one replicated data set per draw: compare it with the observed {what}, {observed}"
 

@@ -146,7 +146,7 @@ def _slope_line(slope: ImpliedSlope, digits: int, kind: str, on_scale: str) -> s
     per_unit, per_sd = np.array(slope.per_unit), np.array(slope.per_sd)
     if kind:
         per_unit, per_sd, on_scale = np.exp(per_unit), np.exp(per_sd), ""
-    line = _between(f"{kind or 'slope'} of {slope.name}", per_unit, digits) + on_scale
+    line = _between(f"{kind or 'slope'} of {slope.name}", per_unit.tolist(), digits) + on_scale
     if np.isnan(slope.per_sd).any() or slope.per_sd == slope.per_unit:
         return line
     low, high = (_two(v, digits) for v in per_sd)

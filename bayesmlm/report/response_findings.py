@@ -40,20 +40,17 @@ def _separation(about: str, f: Facts) -> str:
     names = f["names"]
     shown = listed(names if len(names) <= SHOWN else (*names[:SHOWN], f"{len(names) - SHOWN} more"))
     return (
-        f"the data separate the responses{why}: the likelihood has no maximum, it rises without end with {shown}. An ML "
-        "fit runs off to infinity; of a posterior the prior decides how far (give it with care), or merge categories"
+        f"the data separate the responses{why}: the likelihood has no maximum, it rises without end with {shown}. "
+        "An ML fit runs off to infinity; of a posterior the prior decides how far (give it with care), or merge "
+        "categories"
     )
 
 
 def _few_events(about: str, f: Facts) -> str:
     k, kind = counted(f["k"], "coefficient"), f["kind"]
-    events = (
-        f"{f['events']} {'success' if kind == 'successes' else 'failure'}"
-        if f["events"] == 1
-        else f"{f['events']} {kind}"
-    )
+    word = {"successes": "success", "failures": "failure"}[kind] if f["events"] == 1 else kind
     return (
-        f"{events} for {k} beside "
+        f"{f['events']} {word} for {k} beside "
         "the intercept, fewer than 10 each: ML estimates will be off and uncertain, and the priors will speak; use "
         "fewer predictors"
     )
@@ -75,8 +72,8 @@ def _little_information(about: str, f: Facts) -> str:
         else "n_agq > 1 would mend it, but takes one block with an intercept only"
     )
     return (
-        f"{start}, which tells little of its effect: the Laplace approximation of bm.glmer puts standard deviations too "
-        f"low then ({more}); bm.fit does not approximate"
+        f"{start}, which tells little of its effect: the Laplace approximation of bm.glmer puts standard deviations "
+        f"too low then ({more}); bm.fit does not approximate"
     )
 
 
@@ -84,9 +81,9 @@ def _overdispersion(about: str, f: Facts) -> str:
     family = "Poisson" if f["poisson"] else "binomial"
     instead = "'negativebinomial'" if f["poisson"] else "'beta_binomial'"
     return (
-        f"within levels of {f['group']} {about} varies {f['ratio']:.1f} times as much as {family} responses of one mean "
-        f"do. If the predictors do not account for that, intervals will be too narrow: use family={instead}, or an "
-        "effect of each row, (1 | row)"
+        f"within levels of {f['group']} {about} varies {f['ratio']:.1f} times as much as {family} responses of one "
+        f"mean do. If the predictors do not account for that, intervals will be too narrow: use family={instead}, "
+        "or an effect of each row, (1 | row)"
     )
 
 

@@ -167,15 +167,15 @@ def _interaction(m: Made, made: Sequence[Made], subject: Subject) -> str:
         return f"{subject.predictor} where {where}" + (f"; at {at}" if at else "")
     if numbers:
         first, *rest = numbers
-        subject = f"slope of {first.text}" if first.kind == "number" else first.text
+        effect = f"slope of {first.text}" if first.kind == "number" else first.text
     else:
         head, *compared = compared
-        subject, rest = f"difference {head.variable} {head.level} minus {head.reference}", []
+        effect, rest = f"difference {head.variable} {head.level} minus {head.reference}", []
     changes = [f"per 1 more of {p.text}" for p in rest]
     changes += [f"for {p.variable} {p.level} instead of {p.reference}" for p in compared]
     if not changes:
-        return f"{subject}{tail}"
-    return f"change in the {subject}, {listed(changes)}{tail}"
+        return f"{effect}{tail}"
+    return f"change in the {effect}, {listed(changes)}{tail}"
 
 
 # -- bars ------------------------------------------------------------------------------------------

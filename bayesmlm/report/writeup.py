@@ -11,11 +11,12 @@ import pandas as pd
 from bayesmlm.comparison import Comparison
 from bayesmlm.covariance import lower_pairs
 from bayesmlm.design import Design
+from bayesmlm.meanings import ratio, scale_of
 from bayesmlm.priors import Adjusted, Decov, Lkj, Priors
 from bayesmlm.report import citations
-from bayesmlm.report.comparison import verdict_note
+from bayesmlm.report.comparison import laplace_note, verdict_note
 from bayesmlm.report.model_cells import number_text, row_decimals, row_label
-from bayesmlm.report.model_words import data_paragraph, effect_names, model_paragraph
+from bayesmlm.report.model_words import data_paragraph, effect_names, model_kind, model_paragraph
 from bayesmlm.report.prior import prior_text
 from bayesmlm.report.prose import Paragraph, Prose, listed
 from bayesmlm.sampling.settings import Settings
@@ -84,7 +85,7 @@ def fit_prose(account: FitAccount, digits: int) -> Prose:
         Decimals; a number that would show less than one significant digit has more.
     """
     paragraphs = (
-        model_paragraph(account.design, "a Bayesian linear multilevel model (normal residuals)"),
+        model_paragraph(account.design, f"a Bayesian {model_kind(account.design)}"),
         data_paragraph(account.design),
         _priors_paragraph(account.design, account.priors),
         _sampling_paragraph(account),
@@ -113,7 +114,8 @@ def _priors_paragraph(design: Design, priors: Priors) -> Paragraph:
     if priors.sigma is not None:
         parts.append(_adjusted([("the residual standard deviation", priors.sigma)]))
     parts += [_adjusted([(name.replace("_", " "), prior)]) for name, prior in priors.auxiliary.items()]
-    parts += [_covariance(label, priors.covariance[label], design) for label in priors.covariance]
+    relative = " sigma" if design.family.has_sigma else ""
+    parts += [_covariance(label, priors.covariance[label], design, relative) for label in priors.covariance]
     return Paragraph("Priors", (f"{start}: {'; '.join(parts)}.",))
 
 
@@ -128,7 +130,7 @@ def _adjusted(group: Sequence[tuple[str, Adjusted]]) -> str:
     return f"{names} ~ {specified}, scaled to the data {scaled}"
 
 
-def _covariance(label: str, prior: Decov | Lkj, design: Design) -> str:
+def _covariance(label: str, prior: Decov | Lkj, design: Design, relative: str) -> str:
     block = next(b for b in design.blocks if b.label == label)
     several = len(block.columns) > 1
     what = (
@@ -138,13 +140,14 @@ def _covariance(label: str, prior: Decov | Lkj, design: Design) -> str:
     )
     if not isinstance(prior, Decov):
         return f"{what} ~ {prior_text(prior)}"
-    tau = "tau sigma" if prior.scale == 1 else f"{prior.scale:g} tau sigma"
+    tau = f"tau{relative}" if prior.scale == 1 else f"{prior.scale:g} tau{relative}"
+    squared = f"({tau})^2" if " " in tau else f"{tau}^2"
     gamma = f"tau ~ Gamma({prior.shape:g}, 1)"
     if not several:
         return f"{what} ~ {prior_text(prior)}, which is {tau} with {gamma}"
     return (
         f"{what} ~ {prior_text(prior)}, which is LKJ({prior.regularization:g}) for the correlations and, for the "
-        f"variances, shares ~ Dirichlet({prior.concentration:g}) of a total {len(block.columns)} ({tau})^2 with {gamma}"
+        f"variances, shares ~ Dirichlet({prior.concentration:g}) of a total {len(block.columns)} {squared} with {gamma}"
     )
 
 
@@ -191,14 +194,26 @@ def _fixed_paragraph(account: FitAccount, digits: int) -> Paragraph:
     if not rows:
         return Paragraph("Fixed effects", ())
     interval = f"{100 * account.prob:g}% central posterior interval"
+    kind = ratio(account.design)
     parts = []
     for row in rows:
         positive = "positive" if row["estimate"] > 0 else "negative"
         direction = account.direction[row["term"]]
         shown = f"{direction:.3f}" if direction < 0.9995 else "> 0.999"
         told = f"{row['term']} {estimate_text(row, digits)}"
+        if kind and row["term"] != "(Intercept)":
+            told += f", {kind} {estimate_text(exponentiated(row), digits)}"
         parts.append(f"{told}, P({positive}) {'= ' if direction < 0.9995 else ''}{shown}")
-    return Paragraph("Fixed effects", (f"Posterior median [{interval}]: {'; '.join(parts)}.",))
+    scale = scale_of(account.design)
+    of = f" on the {scale} scale" if scale else ""
+    return Paragraph("Fixed effects", (f"Posterior median [{interval}]{of}: {'; '.join(parts)}.",))
+
+
+def exponentiated(row: Mapping) -> dict:
+    """Return a row of `model_rows` with exp(estimate) and its interval: quantiles of exp(x) are exp of x's."""
+    ends = {key: float(np.exp(row[key])) for key in ("estimate", "conf_low", "conf_high")}
+    width = (ends["conf_high"] - ends["conf_low"]) / 10
+    return {**row, **ends, "std_error": width}
 
 
 def estimate_text(row: Mapping, digits: int) -> str:
@@ -226,10 +241,16 @@ def variance_sentences(design: Design, rows: pd.DataFrame, digits: int) -> list[
         sentences.append(
             f"The residual standard deviation was {found['random', 'Residual', 'sd__Observation']}."
         )
+    sentences += [
+        f"The parameter {term} of the family was {text}."
+        for (part, group, term), text in found.items()
+        if part == "random" and not group
+    ]
+    latent = "" if design.family.has_sigma else " on the latent scale"
     for b in design.blocks:
         if ("share", b.label, "icc") in found:
             where = "" if len(b.columns) == 1 else f" (where {listed(_slopes(b.columns))} = 0)"
-            text = f"The intraclass correlation of {b.label}{where} was {found['share', b.label, 'icc']}."
+            text = f"The intraclass correlation of {b.label}{where}{latent} was {found['share', b.label, 'icc']}."
             sentences.append(text)
     if ("share", "", "r2_marginal") in found:
         marginal, conditional = (found["share", "", f"r2_{k}"] for k in ("marginal", "conditional"))
@@ -260,26 +281,35 @@ def _slopes(columns: Sequence[str]) -> list[str]:
 
 
 def _comparison_paragraph(account: FitAccount) -> Paragraph:
-    heading, comparison = "Comparison with REML", account.comparison
+    plain = account.design.family.is_gaussian_identity
+    comparison, frequentist = account.comparison, "REML" if plain else "maximum likelihood"
+    heading = f"Comparison with {frequentist}"
     if comparison is None:
-        return Paragraph(
-            heading, ("The data do not determine the model without priors: it has no REML fit.",)
-        )
+        why = "The data do not determine the model without priors: it has no REML fit." if plain else ""
+        return Paragraph(heading, (why,))
     frame = comparison.frame
     agree, total = int((frame["verdict"] == "agree").sum()), len(frame)
     interval = f"{100 * comparison.prob:g}% posterior interval"
-    start = f"The same model was fitted by {comparison.method}, as lme4 does."
+    how = comparison.method if plain else f"maximum likelihood ({_integral(comparison.method)})"
+    start = f"The same model was fitted by {how}, as lme4 does."
     if agree == total:
         text = f"{start} All {total} estimates lie in their {interval}s."
     else:
         text = f"{start} Of {total} estimates, {agree} lie in their {interval}s and are no boundary values."
     for row in frame[frame["verdict"] != "agree"].to_dict("records"):
-        text += f" {_named(row)}: {verdict_note(row, comparison.method)}{_apart(row)}."
+        text += f" {_named(row)}: {verdict_note(row, comparison.method, comparison.has_sigma)}{_apart(row)}."
     shift = frame["shift"].abs()
     if shift.notna().any():
         row = frame.loc[shift.idxmax()]
         text += f" The largest difference is {shift.max():.2f} posterior standard deviations ({_named(dict(row))})."
+    if comparison.uninformed:
+        text += f" {laplace_note(comparison)}"
     return Paragraph(heading, (f"{text} {account.reference_status}".strip(),))
+
+
+def _integral(method: str) -> str:
+    """Say how group effects were integrated out."""
+    return "Laplace approximation" if method == "Laplace" else f"adaptive Gauss-Hermite quadrature, {method}"
 
 
 def _apart(row: Mapping) -> str:
@@ -287,18 +317,21 @@ def _apart(row: Mapping) -> str:
 
 
 def _named(row: Mapping) -> str:
-    part = {"fixed": "fixed", "ran_pars": "random"}.get(row["effect"], "share")
-    return row_label(part, row["group"], "icc" if part == "share" else row["term"])
+    parts = {"fixed": "fixed", "ran_pars": "random", "auxiliary": "random"}
+    part = parts.get(row["effect"], "share")
+    return row_label(part, row["group"] or "", "icc" if part == "share" else row["term"])
 
 
 def _references(account: FitAccount) -> list[str]:
     works = [citations.BAMBI, citations.NUTS, citations.NUTPIE]
-    works += [] if account.exact else [citations.PYMC]
+    works += [citations.PYMC] if "PyMC" in account.sampler else []
     works += [citations.RSTANARM]
     works += [citations.LKJ] if any(len(b.columns) > 1 for b in account.design.blocks) else []
     works += [citations.RHAT]
     works += [citations.BFMI] if account.chains["e_bfmi"].notna().any() else []
+    shares = account.rows["term"].isin(["r2_marginal", "icc"]).any()
     works += [citations.R2] if (account.rows["term"] == "r2_marginal").any() else []
+    works += [citations.R2_FAMILIES] if shares and not account.design.family.is_gaussian_identity else []
     works += [citations.R2_SLOPES] if any(len(b.columns) > 1 for b in account.design.blocks) else []
     works += [] if account.comparison is None else [citations.LME4]
     return sorted(works)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from bayesmlm.diagnostics import parameter_draws, variance_draws
+from bayesmlm.diagnostics import auxiliary_values, parameter_draws, variance_draws
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError
 from bayesmlm.tables import select_parameters
@@ -24,7 +24,8 @@ def chain_tree(posterior: Posterior, pars: str | Iterable[str] | None = None) ->
         The draws.
     pars
         Names as in ``summary`` or, for standard deviations and correlations, as ``"sd__(Intercept) (school)"``;
-        "alpha", "beta" or "varying". By default fixed effects, standard deviations, correlations and sigma.
+        "alpha", "beta" or "varying". By default fixed effects, standard deviations, correlations, sigma and
+        other auxiliary parameters.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def chain_tree(posterior: Posterior, pars: str | Iterable[str] | None = None) ->
     if pars is None:
         names = [str(c) for c in posterior.fixef["coefficient"].values]
         names += [str(n) for n in spread["parameter"].values]
-        names += [] if posterior.sigma is None else ["sigma"]
+        names += list(auxiliary_values(posterior))
         chosen = every.sel(parameter=names)
     else:
         chosen = select_parameters(every, posterior, pars)
