@@ -405,8 +405,9 @@ def icc_draws(posterior: Posterior, residual: float | None = None) -> xr.DataArr
     variances = [b.sd.sel(column="(Intercept)", drop=True) ** 2 for b in with_intercept]
     names = xr.DataArray([b.label for b in with_intercept], dims="group", name="group")
     stacked = xr.concat(variances, dim=names).transpose(*SAMPLE, "group")
-    rest = residual if posterior.sigma is None else posterior.sigma**2
-    return stacked / (stacked.sum("group") + rest)
+    total = stacked.sum("group")
+    total = total + (residual or 0.0) if posterior.sigma is None else total + posterior.sigma**2
+    return stacked / total
 
 
 def _empty_like(posterior: Posterior) -> xr.DataArray:

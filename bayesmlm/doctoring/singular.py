@@ -15,7 +15,7 @@ from bayesmlm.reference.estimate import LmerEstimate
 
 FLAT = 1e-4  # sd of a combination relative to sigma: lme4's tolerance for a singular fit
 NEAR = 0.05
-SMALL_SHARE = 0.1  # of sigma
+SMALL_SHARE = 0.1  # of sigma; of the linear predictor where there is no sigma
 EXTREME = 0.9
 
 ALL_ZERO, ZERO_SD, LINE, COMBINATION, REGULAR = "all zero", "zero sd", "line", "combination", "regular"
@@ -132,7 +132,7 @@ def boundary_frame(
     median, conf_low, conf_high
         Of the posterior; central interval of probability `prob`.
     near_boundary
-        P(sd x typical size of the column < 10% of sigma), or P(|r| > 0.9).
+        P(sd x typical size of the column < 10% of sigma, or 0.1 without sigma), or P(|r| > 0.9).
     typical
         Root mean square of the column; NaN for correlations.
     prior_low, prior_high
@@ -176,8 +176,8 @@ def _interval(x: np.ndarray, prob: float) -> tuple[float, float]:
 def _sd_row(draws: BlockDraws, k: int, typical: float, posterior: Posterior, prob: float) -> dict:
     sd = draws.sd.values[..., k].ravel()
     low, high = _interval(sd, prob)
-    sigma = None if posterior.sigma is None else posterior.sigma.values.ravel()
-    small = np.nan if sigma is None else float(np.mean(sd * typical < SMALL_SHARE * sigma))
+    scale = 1.0 if posterior.sigma is None else posterior.sigma.values.ravel()
+    small = float(np.mean(sd * typical < SMALL_SHARE * scale))
     out = {"median": float(np.median(sd)), "conf_low": low, "conf_high": high}
     return out | {"near_boundary": small, "typical": typical}
 

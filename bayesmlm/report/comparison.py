@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.comparison import Comparison
-from bayesmlm.report.grid import Grid, Report
+from bayesmlm.report.grid import Grid, Part, Report, Sentences
 from bayesmlm.report.prose import listed
 from bayesmlm.report.rformat import decimals_needed, format_fixed
+
+WIDTH = 110
 
 
 def comparison_report(comparison: Comparison, formula: str, reference_status: str) -> Report:
@@ -24,7 +26,7 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
         What the reference fit says of its convergence; shown if it is not empty.
     """
     frame = comparison.frame
-    parts: list[str | Grid] = [f"Posterior beside {comparison.method}: {formula}", "", _grid(comparison), ""]
+    parts: list[Part] = [f"Posterior beside {comparison.method}: {formula}", "", _grid(comparison), ""]
     counts = frame["verdict"].value_counts()
     parts.append(
         ", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts)
@@ -35,7 +37,7 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
         for r in noted
     ]
     if comparison.uninformed:
-        parts += ["", laplace_note(comparison)]
+        parts += ["", Sentences(laplace_note(comparison), WIDTH, rest="")]
     if reference_status:
         parts += ["", reference_status]
     if not comparison.groups.empty:
@@ -50,13 +52,10 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
 
 def laplace_note(comparison: Comparison) -> str:
     """Say why standard deviations by Laplace's approximation are too low, and what is better."""
-    blocks = comparison.groups[["group", "term"]].drop_duplicates()
-    one = len(blocks) == 1
-    better = (
-        "bm.glmer(..., n_agq=10) integrates better"
-        if one
-        else ("n_agq > 1 integrates better, but is there for one block with an intercept only")
-    )
+    sds = comparison.frame["term"].str.startswith("sd__") & (comparison.frame["group"] != "Residual")
+    better = "n_agq > 1 integrates better, but is there for one block with an intercept only"
+    if sds.sum() == 1:
+        better = "bm.glmer(..., n_agq=10) integrates better"
     few = listed(comparison.uninformed)
     return (
         f"The rows of a typical level of {few} tell little of its effect. Laplace's approximation then puts standard "

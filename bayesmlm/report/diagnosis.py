@@ -134,7 +134,8 @@ def _posterior_sentence(r: dict, f: Findings) -> str:
     else:
         what = f"the sd of {name}"
         times = "" if name == "(Intercept)" else f" x {r['typical']:.3g}, a typical {name},"
-        share = f"P(sd{times} < 10% of sigma) = {r['near_boundary']:.2f}"
+        small = "10% of sigma" if f.design.family.has_sigma else "0.1"
+        share = f"P(sd{times} < {small}) = {r['near_boundary']:.2f}"
     where = "leaves it undefined" if np.isnan(r["reference"]) else f"puts it at {r['reference']:.2g}"
     return (
         f"{r['block']}: {method(f)} {where}; the posterior has {what} at {r['median']:.2g}, {interval}, "
