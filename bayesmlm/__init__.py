@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayesmlm.fitting import fit, prior_predictive
     from bayesmlm.formula import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
+    from bayesmlm.generalised import GlmerFit, glmer
     from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
     from bayesmlm.opening import load
     from bayesmlm.priors import (
@@ -67,6 +68,7 @@ _HOMES = {
     "bayesmlm.fitting": ("fit", "prior_predictive"),
     "bayesmlm.formula": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
+    "bayesmlm.generalised": ("GlmerFit", "glmer"),
     "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
     "bayesmlm.opening": ("load",),
     "bayesmlm.priors": (
@@ -88,6 +90,7 @@ __all__ = [
     "FileError",
     "Fit",
     "FormulaError",
+    "GlmerFit",
     "LinearFit",
     "PriorError",
     "ReferenceFit",
@@ -104,6 +107,7 @@ __all__ = [
     "exponential",
     "fit",
     "gamma",
+    "glmer",
     "half_cauchy",
     "half_normal",
     "half_student_t",

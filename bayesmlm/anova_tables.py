@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayesmlm.errors import BayesMLMError, DataError
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.linear import LinearFit
 from bayesmlm.reference.ddf import ddf_method
 from bayesmlm.reference.lrt import Candidate, LrtRow, likelihood_ratio_tests
@@ -104,7 +105,7 @@ class TermAnova:
 
 
 def anova(
-    *fits: ReferenceFit | LinearFit,
+    *fits: ReferenceFit | LinearFit | GlmerFit,
     refit: bool = True,
     model_names: Iterable[str] | None = None,
     ddf: str = "satterthwaite",
@@ -117,7 +118,8 @@ def anova(
     Parameters
     ----------
     fits
-        Models of the same rows by `lmer`; among two or more there may be some by `lm`.
+        Models of the same rows by `lmer`, among which there may be some by `lm`; or two or more by `glmer`, of one
+        family and link.
     refit
         Refit REML fits by maximum likelihood, as lme4 does. Restricted likelihoods are comparable only between
         models with the same fixed effects.
@@ -140,6 +142,15 @@ def anova(
     BayesMLMError
         For no model, none by `lmer`, or other objects.
     """
+    if any(isinstance(f, GlmerFit) for f in fits):
+        return _generalised(fits, model_names)
+    return _linear(tuple(f for f in fits if not isinstance(f, GlmerFit)), refit, model_names, ddf)
+
+
+def _linear(
+    fits: tuple[ReferenceFit | LinearFit, ...], refit: bool, model_names: Iterable[str] | None, ddf: str
+) -> Anova | TermAnova:
+    """Compare models by `lmer` and `lm`, or test the terms of one."""
     if len(fits) == 1 and isinstance(fits[0], ReferenceFit):
         method = ddf_method(ddf)
         if method is None:
@@ -171,10 +182,53 @@ def _check_models(fits: tuple, model_names: Iterable[str] | None) -> list[str]:
         )
     if not any(isinstance(f, ReferenceFit) for f in fits):
         raise BayesMLMError("anova() needs at least one model by lmer()")
+    return _names(fits, model_names)
+
+
+def _names(fits: tuple, model_names: Iterable[str] | None) -> list[str]:
     names = [f"m{i}" for i in range(len(fits))] if model_names is None else [str(n) for n in model_names]
     if len(names) != len(fits) or len(set(names)) < len(names):
         raise BayesMLMError(f"model_names = {names}: give {len(fits)} different names")
     return names
+
+
+def _generalised(fits: tuple, model_names: Iterable[str] | None) -> Anova:
+    """Compare models by `glmer`."""
+    for fit in fits:
+        if not isinstance(fit, GlmerFit):
+            raise BayesMLMError(
+                f"anova() compares fits by glmer() with one another, not with {type(fit).__name__}"
+            )
+    if len(fits) < 2:
+        raise BayesMLMError(
+            "anova() of one model has F tests, for linear mixed models only: give two or more by glmer(), and each is "
+            "tested against the next smaller one"
+        )
+    names = _names(fits, model_names)
+    first = fits[0]
+    for fit, name in zip(fits[1:], names[1:], strict=True):
+        if (fit.family, fit.n_agq) != (first.family, first.n_agq):
+            raise DataError(
+                f"{name} and {names[0]} differ in family, link or n_agq: a likelihood-ratio test needs one of each"
+            )
+        if fit.nobs != first.nobs or not np.array_equal(fit.design.y, first.design.y):
+            raise DataError(
+                f"{name} and {names[0]} have different rows or responses: a likelihood-ratio test needs the same "
+                "response in the same rows; fit both to the rows that are complete in the columns of all models"
+            )
+        if not _equal(fit.estimate.weights, first.estimate.weights):
+            raise DataError(
+                f"{name} and {names[0]} have different weights or trials: fit both with the same ones"
+            )
+    return Anova(
+        likelihood_ratio_tests([_of_design(f, n) for f, n in zip(fits, names, strict=True)]), False, False
+    )
+
+
+def _equal(mine: np.ndarray | None, theirs: np.ndarray | None) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    return bool(np.allclose(mine, theirs, rtol=EQUAL))
 
 
 def _check_same_rows(fit: ReferenceFit | LinearFit, first: ReferenceFit, name: str, other: str) -> None:
@@ -212,11 +266,16 @@ def _same_weights(fit: ReferenceFit | LinearFit, weights: np.ndarray | None) -> 
 def _candidate(fit: ReferenceFit | LinearFit, name: str, first: ReferenceFit) -> Candidate:
     e = fit.estimate
     if isinstance(fit, ReferenceFit):
-        offset = np.zeros(fit.nobs) if fit.design.offset is None else fit.design.offset
-        X, k, npar, blocks = fit.design.X, fit.design.X.shape[1], fit.estimate.n_parameters, fit.design.blocks
-        return Candidate(name, fit.formula, npar, e.loglik, e.aic, e.bic, X, X, k, offset, blocks)
+        return _of_design(fit, name)
     # Of a linear fit the fitted values are known: they must be among those of the larger model.
     k = len(fit.estimate.coefficients)
     none = np.zeros(fit.nobs)
     inside = fit.estimate.fitted[:, None]
     return Candidate(name, fit.formula, k + 1, e.loglik, e.aic, e.bic, None, inside, k, none, ())
+
+
+def _of_design(fit: ReferenceFit | GlmerFit, name: str) -> Candidate:
+    e, design = fit.estimate, fit.design
+    offset = np.zeros(fit.nobs) if design.offset is None else design.offset
+    X, k, blocks = design.X, design.X.shape[1], design.blocks
+    return Candidate(name, fit.formula, e.n_parameters, e.loglik, e.aic, e.bic, X, X, k, offset, blocks)

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from bayesmlm.design import Design
 from bayesmlm.errors import BayesMLMError, ConvergenceWarning, warn
 from bayesmlm.reference.bootstrap import (
+    Replicates,
     Statistic,
     bootstrap,
     parameter_statistic,
@@ -19,7 +20,8 @@ from bayesmlm.reference.bootstrap import (
 )
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.parameters import Parameter, choose_parameters, parameters_of
-from bayesmlm.reference.profiling import Limits, profile_limits, profile_points
+from bayesmlm.reference.predict import simulate_response
+from bayesmlm.reference.profiling import Limits, Point, profile_limits, profile_points
 from bayesmlm.tables import check_probability
 
 METHODS = ("profile", "wald", "boot")
@@ -42,7 +44,7 @@ def wald_intervals(
         if p.kind == "beta":
             b, se = estimate.beta[p.columns[0]], estimate.se[p.columns[0]]
             ends[row] = (float(b - z * se), float(b + z * se))
-    return _frame(chosen, ends, level)
+    return limits_frame(chosen, ends, level)
 
 
 def profile_intervals(design: Design, parm: str | Iterable[str] | None, level: float) -> pd.DataFrame:
@@ -50,8 +52,8 @@ def profile_intervals(design: Design, parm: str | Iterable[str] | None, level: f
     level = check_probability(level, "level")
     chosen = choose_parameters(parameters_of(design), parm)
     limits = profile_limits(design, chosen, level)
-    _warn_missing(limits)
-    return _frame(chosen, [(x.lower, x.upper) for x in limits], level)
+    warn_missing(limits)
+    return limits_frame(chosen, [(x.lower, x.upper) for x in limits], level)
 
 
 def profile_frame(
@@ -65,11 +67,24 @@ def profile_frame(
         Columns parameter, value, zeta, and one for each parameter of the model with its value there.
     """
     level = check_probability(level, "level")
+    everything = parameters_of(design)
+    chosen = choose_parameters(everything, parm)
+    points, limits = profile_points(design, chosen, level, checked_points(n_points))
+    return points_frame(points, limits, everything)
+
+
+def checked_points(n_points: Any) -> int:
+    """Return `n_points` if it is a positive integer."""
     if isinstance(n_points, bool) or not isinstance(n_points, int | np.integer) or n_points < 1:
         raise BayesMLMError(f"n_points = {n_points!r}: give a positive integer")
-    everything = parameters_of(design)
-    points, limits = profile_points(design, choose_parameters(everything, parm), level, int(n_points))
-    _warn_missing(limits)
+    return int(n_points)
+
+
+def points_frame(
+    points: Sequence[Point], limits: Iterable[Limits], everything: Sequence[Parameter]
+) -> pd.DataFrame:
+    """Return points of profiles as a frame, with a warning for each profile that is missing."""
+    warn_missing(limits)
     frame = pd.DataFrame(
         [(p.parameter.name, p.value, p.zeta) for p in points], columns=["parameter", "value", "zeta"]
     )
@@ -90,7 +105,11 @@ def bootstrap_frame(
         warning counts them.
     """
     chosen = parameter_statistic(design, estimate.reml) if statistic is None else statistic
-    found = bootstrap(design, estimate, chosen, **how)
+    return replicate_frame(bootstrap(chosen, lambda rng: simulate_response(design, estimate, rng), **how))
+
+
+def replicate_frame(found: Replicates) -> pd.DataFrame:
+    """Return bootstrap replicates as a frame; a warning counts those that failed."""
     frame = pd.DataFrame(found.values, columns=list(found.names)).rename_axis("replicate")
     if found.failures:
         message = (
@@ -108,7 +127,13 @@ def bootstrap_intervals(
     level = check_probability(level, "level")
     everything = parameters_of(design)
     chosen = choose_parameters(everything, parm)
-    frame = bootstrap_frame(design, estimate, None, **how)
+    return percentile_frame(bootstrap_frame(design, estimate, None, **how), everything, chosen, level)
+
+
+def percentile_frame(
+    frame: pd.DataFrame, everything: Sequence[Parameter], chosen: Sequence[Parameter], level: float
+) -> pd.DataFrame:
+    """Return percentile intervals from replicates whose columns are `everything`, with warnings where some lack."""
     samples = dict(zip(everything, frame.to_numpy().T, strict=True))
     fitted = frame.notna().any(axis=1).to_numpy()
     for p in chosen:
@@ -119,7 +144,7 @@ def bootstrap_intervals(
                 "deviation is 0; its interval is that of the others"
             )
             warn(message, ConvergenceWarning)
-    return _frame(chosen, [percentile_limits(samples[p], level) for p in chosen], level)
+    return limits_frame(chosen, [percentile_limits(samples[p], level) for p in chosen], level)
 
 
 def as_statistic(value: Any) -> tuple[tuple[str, ...], np.ndarray]:
@@ -149,12 +174,16 @@ def check_method(method: str) -> str:
     return method.lower()
 
 
-def _frame(chosen: Sequence[Parameter], ends: Sequence[tuple[float, float]], level: float) -> pd.DataFrame:
+def limits_frame(
+    chosen: Sequence[Parameter], ends: Sequence[tuple[float, float]], level: float
+) -> pd.DataFrame:
+    """Return limits by R's name of the parameter."""
     values = np.array(ends, dtype=float).reshape(-1, 2)
     return pd.DataFrame(values, [p.name for p in chosen], interval_columns(level))
 
 
-def _warn_missing(limits: Iterable[Limits]) -> None:
+def warn_missing(limits: Iterable[Limits]) -> None:
+    """Warn of each parameter that has no profile."""
     for found in limits:
         if found.reason:
             warn(f"no profile of {found.parameter.name}: {found.reason}", ConvergenceWarning)

@@ -71,13 +71,8 @@ def simulate_reference(
         As `new_design`; for an `nsim` that is not a positive whole number; for a `re_formula` with a part of a block
         only; for a fit with an array of weights, if there are none for the new rows.
     """
-    if not isinstance(nsim, int | np.integer) or isinstance(nsim, bool) or nsim < 1:
-        raise DataError(f"nsim = {nsim!r}: give the number of simulations, 1 or more")
-    try:
-        rng = np.random.default_rng(seed)
-    except (TypeError, ValueError) as problem:
-        raise DataError(f"seed = {seed!r}: give a whole number of at least 0") from problem
-    conditional = _conditional_blocks(design, re_formula)
+    rng = simulation_source(nsim, seed)
+    conditional = conditional_blocks(design, re_formula)
     if newdata is None:
         if offset is not None or weights is not None:
             raise DataError("offset= and weights= go with newdata=: the rows of the fit have their own")
@@ -89,7 +84,23 @@ def simulate_reference(
     return pd.DataFrame({f"sim_{i + 1}": y for i, y in enumerate(draws)})
 
 
-def _conditional_blocks(design: Design, re_formula: str | None) -> frozenset[int]:
+def simulation_source(nsim: int, seed: int | np.random.Generator | None) -> np.random.Generator:
+    """Return the random numbers of `nsim` simulations.
+
+    Raises
+    ------
+    DataError
+        For a number of simulations, or a seed, that is none.
+    """
+    if not isinstance(nsim, int | np.integer) or isinstance(nsim, bool) or nsim < 1:
+        raise DataError(f"nsim = {nsim!r}: give the number of simulations, 1 or more")
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as problem:
+        raise DataError(f"seed = {seed!r}: give a whole number of at least 0") from problem
+
+
+def conditional_blocks(design: Design, re_formula: str | None) -> frozenset[int]:
     """Return the positions of the blocks that `re_formula` names, each of which has to be whole."""
     wanted = wanted_effects(design, re_formula)
     if not wanted.bars or re_formula is None:

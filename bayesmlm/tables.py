@@ -23,6 +23,7 @@ from bayesmlm.draws import SAMPLE, Posterior, mean_cov
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 
 MAD_FACTOR = 1.4826  # makes the median absolute deviation of a normal sample estimate its sd
 COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "conf_low", "conf_high"]
@@ -288,13 +289,13 @@ def tidy_reference(
         values = [v for b in varcorr.blocks for v in (*b.sd, *(b.corr[ij] for ij in lower_pairs(len(b.sd))))]
         rows.append(("ran_pars", "Residual", None, "sd__Observation"))
         values.append(estimate.sigma)
-        parts.append(_estimate_rows(rows, np.array(values), np.full(len(values), np.nan), z))
+        parts.append(estimate_rows(rows, np.array(values), np.full(len(values), np.nan), z))
     if "ran_vals" in chosen:
         for r in estimate.ranef:
             rows = [("ran_vals", r.label, v, c) for v in r.levels for c in r.columns]
-            parts.append(_estimate_rows(rows, r.mode.ravel(), r.sd.ravel(), z))
+            parts.append(estimate_rows(rows, r.mode.ravel(), r.sd.ravel(), z))
     if not parts:
-        return _estimate_rows([], np.empty(0), np.empty(0), z)
+        return estimate_rows([], np.empty(0), np.empty(0), z)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -310,20 +311,21 @@ def coefficient_frame(estimate: LmerEstimate, tests: CoefficientTests | None) ->
 
 
 def _fixed_rows(rows: list[tuple], estimate: LmerEstimate, z: float) -> pd.DataFrame:
-    return _estimate_rows(rows, estimate.beta, estimate.se, z).assign(statistic=estimate.beta / estimate.se)
+    return estimate_rows(rows, estimate.beta, estimate.se, z).assign(statistic=estimate.beta / estimate.se)
 
 
 def _tested_rows(
     rows: list[tuple], estimate: LmerEstimate, tests: CoefficientTests, conf_level: float
 ) -> pd.DataFrame:
     t = stats.t.ppf((1 + conf_level) / 2, tests.df)
-    frame = _estimate_rows(rows, estimate.beta, tests.se, t)
+    frame = estimate_rows(rows, estimate.beta, tests.se, t)
     return frame.assign(statistic=tests.statistic, df=tests.df, p_value=tests.p_value)
 
 
-def _estimate_rows(
+def estimate_rows(
     rows: list[tuple], value: np.ndarray, se: np.ndarray, quantile: float | np.ndarray
 ) -> pd.DataFrame:
+    """Return rows with an estimate, its standard error and estimate -/+ quantile x standard error."""
     frame = pd.DataFrame(rows, columns=COLUMNS[:4])
     frame["estimate"], frame["std_error"] = value, se
     frame["conf_low"], frame["conf_high"] = value - quantile * se, value + quantile * se
@@ -342,7 +344,9 @@ def ranef_frames(posterior: Posterior, sd: bool = False) -> dict[str, pd.DataFra
     return _effect_frames(blocks)
 
 
-def reference_ranef_frames(estimate: LmerEstimate, sd: bool = False) -> dict[str, pd.DataFrame]:
+def reference_ranef_frames(
+    estimate: LmerEstimate | GlmerEstimate, sd: bool = False
+) -> dict[str, pd.DataFrame]:
     """Conditional modes by grouping factor (levels x columns); with `sd`, columns ``sd__x`` too."""
     return _effect_frames([(r, r.mode, r.sd if sd else None) for r in estimate.ranef])
 

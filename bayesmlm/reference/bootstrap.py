@@ -23,10 +23,8 @@ from bayesmlm.kernels.threads import one_thread
 from bayesmlm.progress import meter
 from bayesmlm.reference.constrained import UnsettledError, components
 from bayesmlm.reference.deviance import degrees, eliminate
-from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.optimise import minimise
 from bayesmlm.reference.parameters import parameters_of, values_of
-from bayesmlm.reference.predict import simulate_response
 
 # from a response to names and numbers
 Statistic = Callable[[np.ndarray], tuple[tuple[str, ...], np.ndarray]]
@@ -79,9 +77,8 @@ def parameter_statistic(design: Design, reml: bool) -> Statistic:
 
 
 def bootstrap(
-    design: Design,
-    estimate: LmerEstimate,
     statistic: Statistic,
+    simulate: Callable[[np.random.Generator], np.ndarray],
     *,
     n_boot: int,
     seed: int | None,
@@ -94,11 +91,11 @@ def bootstrap(
 
     Parameters
     ----------
-    design, estimate
-        The fit.
     statistic
         From a response to names and numbers. A BayesMLMError or LinAlgError in it is a failed replicate; any
         other exception is the caller's and ends the bootstrap.
+    simulate
+        Draws a response from the fit.
     n_boot
         Number of replicates.
     seed
@@ -118,7 +115,7 @@ def bootstrap(
 
     def replicate(stream: np.random.SeedSequence) -> Outcome:
         try:
-            return statistic(simulate_response(design, estimate, np.random.default_rng(stream)))
+            return statistic(simulate(np.random.default_rng(stream)))
         except (BayesMLMError, np.linalg.LinAlgError) as error:
             return str(error)
 

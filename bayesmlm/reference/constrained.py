@@ -13,7 +13,7 @@ from bayesmlm.crossprod import Basis, CrossProducts, cross_products, orthogonal_
 from bayesmlm.design import Design
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.reference.deviance import eliminate
-from bayesmlm.reference.held import LARGEST, Held, from_scale
+from bayesmlm.reference.held import LARGEST, Held, from_scale, hold
 from bayesmlm.reference.optimise import minimise
 from bayesmlm.reference.parameters import Parameter, parameters_of, values_of
 
@@ -56,6 +56,14 @@ class MLFit:
     deviance: float
     values: Mapping[Parameter, float]
     se: Mapping[Parameter, float]
+
+    def hold(self, parameter: Parameter) -> Held:
+        """Return the deviance with a parameter held."""
+        return hold(self.cp, parameter)
+
+    def at(self, held: Held, x: float, phi: np.ndarray) -> tuple[VarCorr, np.ndarray]:
+        """Return the variance components and the fixed effects at a point, in the user's columns."""
+        return values_at(self.design, held, x, phi)
 
 
 def ml_optimum(design: Design) -> MLFit:

@@ -117,6 +117,11 @@ class Held:
     lower: np.ndarray
 
     @property
+    def bases(self) -> tuple[np.ndarray, ...]:
+        """T of each block."""
+        return self.cp.basis.z
+
+    @property
     def extras(self) -> int:
         """Number of extra coordinates."""
         return {"sd": 1, "cor": 2}.get(self.parameter.kind, 0)
@@ -132,7 +137,7 @@ class Held:
                 if self.parameter.kind == "cor":
                     lengths = np.linalg.norm(self.lower @ M[:2, :2], axis=1)
                     extra = np.sqrt(lengths / np.linalg.norm(self.lower, axis=1))
-            parts.append(M[self._free(i)])
+            parts.append(M[self.free(i)])
         return np.concatenate([extra, *parts])
 
     def nudged(self, phi: np.ndarray) -> np.ndarray:
@@ -140,8 +145,8 @@ class Held:
         out, start = phi.copy(), self.extras
         if self.parameter.kind == "cor":
             out[:2] = np.maximum(np.abs(out[:2]), NUDGE)
-        for i in range(len(self.cp.basis.z)):
-            rows, cols = self._free(i)
+        for i in range(len(self.bases)):
+            rows, cols = self.free(i)
             own = out[start : start + len(rows)]
             small = (rows == cols) & (np.abs(own) < NUDGE)
             own[small] = NUDGE
@@ -155,8 +160,8 @@ class Held:
         if kind in {"sd", "sigma"}:
             sigma = float(np.exp(phi[0] if kind == "sd" else x))
         lambdas = []
-        for i, t in enumerate(self.cp.basis.z):
-            rows, cols = self._free(i)
+        for i, t in enumerate(self.bases):
+            rows, cols = self.free(i)
             M = np.zeros((len(t), len(t)))
             M[rows, cols] = phi[start : start + len(rows)]
             start += len(rows)
@@ -186,12 +191,12 @@ class Held:
             if i == self.parameter.block:
                 slope = self.turn.T @ slope
                 extra = self._extra_slopes(x, phi, slope, at, lambdas[i])
-            parts.append(slope[self._free(i)])
+            parts.append(slope[self.free(i)])
         return at.value, np.concatenate([extra, *parts])
 
-    def _free(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+    def free(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the free entries of M."""
-        rows, cols = lower_indices(len(self.cp.basis.z[block]))
+        rows, cols = lower_indices(len(self.bases[block]))
         keep = rows >= (len(self.lower) if block == self.parameter.block else 0)
         return rows[keep], cols[keep]
 
@@ -209,6 +214,10 @@ class Held:
         if self.parameter.kind == "sd":
             held = x / at.sigma / self.lower[0, 0]
             return np.array([at.sigma_slope - slope[0, 0] * held])
+        return self.length_slopes(x, phi, slope)
+
+    def length_slopes(self, x: float, phi: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the derivative in the roots of the lengths of the two rows of a correlation from that in M."""
         first, second = np.linalg.norm(self.lower, axis=1)
         rows = (np.array([[first, 0], [0, 0]]), second * np.array([[0, 0], [np.sin(x), np.cos(x)]]))
         in_length = [np.sum(slope[:2, :2] * np.linalg.solve(self.lower, row)) for row in rows]
@@ -229,8 +238,13 @@ def from_scale(parameter: Parameter, x: float) -> float:
 
 def hold(cp: CrossProducts, parameter: Parameter) -> Held:
     """Return the deviance with `parameter` held fixed; `cp` in the orthogonal basis."""
+    return Held(cp, parameter, *held_rows(cp.basis.z, parameter))
+
+
+def held_rows(bases: tuple[np.ndarray, ...], parameter: Parameter) -> tuple[np.ndarray, np.ndarray]:
+    """Return O and R_11' for the rows that a parameter of a block holds; (0, 0) matrices for other parameters."""
     if parameter.block < 0:
-        return Held(cp, parameter, np.zeros((0, 0)), np.zeros((0, 0)))
-    rows = np.linalg.inv(cp.basis.z[parameter.block])[list(parameter.columns)]
+        return np.zeros((0, 0)), np.zeros((0, 0))
+    rows = np.linalg.inv(bases[parameter.block])[list(parameter.columns)]
     turn, upper = np.linalg.qr(rows.T, mode="complete")
-    return Held(cp, parameter, turn, upper[: len(rows)].T)
+    return turn, upper[: len(rows)].T

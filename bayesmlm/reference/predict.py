@@ -10,9 +10,10 @@ from bayesmlm.covariance import split_theta
 from bayesmlm.design import Design
 from bayesmlm.newdata import NewDesign
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 
 
-def linear_predictor(estimate: LmerEstimate, rows: NewDesign) -> np.ndarray:
+def linear_predictor(estimate: LmerEstimate | GlmerEstimate, rows: NewDesign) -> np.ndarray:
     """Return X beta + offset + Z b-hat, shape (n,); a level that the fit has not seen has the effect 0.
 
     Missing values in X, Z or the offset are missing in the result.
@@ -27,7 +28,7 @@ def linear_predictor(estimate: LmerEstimate, rows: NewDesign) -> np.ndarray:
     return out
 
 
-def effect_roots(estimate: LmerEstimate) -> list[np.ndarray]:
+def effect_roots(estimate: LmerEstimate | GlmerEstimate) -> list[np.ndarray]:
     """Return sigma Lambda for each block, (p, p): group effects are b = sigma Lambda u with u ~ N(0, I)."""
     return [
         estimate.sigma * lam for lam in split_theta(estimate.theta, [len(r.columns) for r in estimate.ranef])
@@ -53,7 +54,18 @@ def simulate_response(
     conditional
         Positions of the blocks whose effects are the conditional modes b-hat instead of new draws.
     """
-    out = estimate.linear_predictor_fixed + residual_draws(estimate.sigma, design.weights, design.nobs, rng)
+    residuals = residual_draws(estimate.sigma, design.weights, design.nobs, rng)
+    return simulated_predictor(design, estimate, rng, conditional) + residuals
+
+
+def simulated_predictor(
+    design: Design,
+    estimate: LmerEstimate | GlmerEstimate,
+    rng: np.random.Generator,
+    conditional: Collection[int] = (),
+) -> np.ndarray:
+    """Draw the linear predictor of the rows of the fit with new group effects: X beta + offset + Z b*, shape (n,)."""
+    out = estimate.linear_predictor_fixed.copy()
     for i, (block, root) in enumerate(zip(design.blocks, effect_roots(estimate), strict=True)):
         u = rng.standard_normal((len(block.levels), len(root)))
         effects = estimate.ranef[i].mode if i in conditional else u @ root.T
@@ -73,7 +85,18 @@ def simulate_new(
     A new level has a draw of its own where effects are drawn, and the effect 0 in a block that is conditioned on,
     as in lme4.
     """
-    out = rows.X @ estimate.beta + residual_draws(estimate.sigma, weights, rows.nobs, rng)
+    residuals = residual_draws(estimate.sigma, weights, rows.nobs, rng)
+    return simulated_new_predictor(estimate, rows, rng, conditional) + residuals
+
+
+def simulated_new_predictor(
+    estimate: LmerEstimate | GlmerEstimate,
+    rows: NewDesign,
+    rng: np.random.Generator,
+    conditional: Collection[int] = (),
+) -> np.ndarray:
+    """Draw the linear predictor of new rows with new group effects, shape (n,)."""
+    out = rows.X @ estimate.beta
     if rows.offset is not None:
         out += rows.offset
     roots = effect_roots(estimate)

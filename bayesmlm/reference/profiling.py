@@ -12,23 +12,23 @@ interpolation between the points of a grid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from bayesmlm.covariance import VarCorr
 from bayesmlm.design import Design
 from bayesmlm.reference.constrained import (
-    MLFit,
     UnsettledError,
     coordinate_scale,
     minimum,
     ml_optimum,
-    values_at,
 )
-from bayesmlm.reference.held import Held, from_scale, hold, to_scale
+from bayesmlm.reference.held import Held, from_scale, to_scale
 from bayesmlm.reference.parameters import Parameter, values_of
 
 EXPANSIONS = 40  # steps away from the estimate before a profile counts as unbounded
@@ -57,6 +57,36 @@ class Point:
     all_values: np.ndarray
 
 
+class Profiled(Protocol):
+    """An ML fit and its deviance with one parameter held: `MLFit`, or that of a generalised model."""
+
+    @property
+    def design(self) -> Design: ...
+
+    @property
+    def lambdas(self) -> list[np.ndarray]: ...
+
+    @property
+    def sigma(self) -> float: ...
+
+    @property
+    def deviance(self) -> float: ...
+
+    @property
+    def values(self) -> Mapping[Parameter, float]: ...
+
+    @property
+    def se(self) -> Mapping[Parameter, float]: ...
+
+    def hold(self, parameter: Parameter) -> Held:
+        """Return the deviance with a parameter held."""
+        ...
+
+    def at(self, held: Held, x: float, phi: np.ndarray) -> tuple[VarCorr, np.ndarray]:
+        """Return variance components and fixed effects at a point."""
+        ...
+
+
 @dataclass(frozen=True)
 class Curve:
     """The profile of one parameter.
@@ -65,16 +95,16 @@ class Curve:
     inverse Hessian): each search starts from the nearest. That changes what a minimum costs, not what it is.
     """
 
-    best: MLFit
+    best: Profiled
     held: Held
     center: float
     scale: np.ndarray
     known: list[tuple[float, float, np.ndarray, np.ndarray | None]] = field(default_factory=list)
 
     @classmethod
-    def through(cls, best: MLFit, parameter: Parameter) -> Curve:
+    def through(cls, best: Profiled, parameter: Parameter) -> Curve:
         """Return the profile through the ML estimate."""
-        held = hold(best.cp, parameter)
+        held = best.hold(parameter)
         center = float(to_scale(parameter, best.values[parameter]))
         phi = held.start(best.lambdas, best.sigma)
         return cls(
@@ -101,7 +131,7 @@ class Curve:
     def other_valley(self, x: float) -> bool:
         """Look for a lower minimum at x from other starts; if there is one, forget the valley known so far."""
         value = next(point[1] for point in self.known if point[0] == x)
-        identity = [np.eye(len(t)) for t in self.best.cp.basis.z]
+        identity = [np.eye(len(lam)) for lam in self.best.lambdas]
         starts = [self.held.start(lam, self.best.sigma) for lam in (self.best.lambdas, identity)]
         found = min((minimum(self.held, x, s, self.scale) for s in starts), key=lambda f: f[0])
         if found[0] > value - LOWER:
@@ -130,7 +160,11 @@ def profile_limits(design: Design, parameters: Sequence[Parameter], level: float
     UnsettledError
         If the ML fit does not converge.
     """
-    best = ml_optimum(design)
+    return limits_from(ml_optimum(design), parameters, level)
+
+
+def limits_from(best: Profiled, parameters: Sequence[Parameter], level: float) -> list[Limits]:
+    """Return the profile interval of each parameter around a fit."""
     quantile = float(norm.ppf((1 + level) / 2))
     return [_limits(best, p, quantile) for p in parameters]
 
@@ -152,7 +186,13 @@ def profile_points(
     tuple
         The points, and the limits, which say why a profile is missing.
     """
-    best = ml_optimum(design)
+    return points_from(ml_optimum(design), parameters, level, n_points)
+
+
+def points_from(
+    best: Profiled, parameters: Sequence[Parameter], level: float, n_points: int
+) -> tuple[list[Point], list[Limits]]:
+    """Return points of each parameter's profile around a fit, and the limits between which they lie."""
     quantile = float(norm.ppf((1 + level) / 2))
     points: list[Point] = []
     found = []
@@ -167,7 +207,7 @@ def profile_points(
     return points, found
 
 
-def _limits(best: MLFit, parameter: Parameter, quantile: float) -> Limits:
+def _limits(best: Profiled, parameter: Parameter, quantile: float) -> Limits:
     if np.isnan(best.values[parameter]):
         why = "an effect's standard deviation is estimated as 0, so that every correlation fits equally well"
         return Limits(parameter, np.nan, np.nan, why)
@@ -219,7 +259,7 @@ def _unit(curve: Curve) -> float:
     if parameter.kind == "beta":
         return best.se[parameter]
     if parameter.kind == "sigma":
-        return 1 / np.sqrt(2 * best.cp.n)
+        return 1 / np.sqrt(2 * best.design.nobs)
     levels = len(best.design.blocks[parameter.block].levels)
     if parameter.kind == "cor":
         return 1 / np.sqrt(levels)
@@ -227,7 +267,7 @@ def _unit(curve: Curve) -> float:
     return max(curve.center / np.sqrt(2 * levels), 0.1 * best.sigma * abs(curve.held.lower[0, 0]))
 
 
-def _points(best: MLFit, limits: Limits, n_points: int) -> list[Point]:
+def _points(best: Profiled, limits: Limits, n_points: int) -> list[Point]:
     parameter = limits.parameter
     curve = Curve.through(best, parameter)
     order = list(best.values)
@@ -239,7 +279,7 @@ def _points(best: MLFit, limits: Limits, n_points: int) -> list[Point]:
                 if edge == curve.center:
                     continue
                 zeta, phi = curve.point(x)
-                values = values_of(order, *values_at(best.design, curve.held, x, phi))
+                values = values_of(order, *best.at(curve.held, x, phi))
                 found.append(
                     Point(
                         parameter, from_scale(parameter, x), float(np.sign(x - curve.center)) * zeta, values

@@ -5,6 +5,7 @@ The layout of Bayesian fits is rstanarm's, that of reference fits lme4's, so tha
 
 from bayesmlm.report.accuracy import accuracy_report, loo_comparison_report
 from bayesmlm.report.comparison import comparison_report
+from bayesmlm.report.glmm import glmer_report, glmer_summary_report
 from bayesmlm.report.grid import Grid, PrintedVarCorr, Report, printed_varcorr
 from bayesmlm.report.posterior import diagnostics_report, fit_report, summary_report
 from bayesmlm.report.prior import prior_report, prior_text
@@ -18,6 +19,8 @@ __all__ = [
     "comparison_report",
     "diagnostics_report",
     "fit_report",
+    "glmer_report",
+    "glmer_summary_report",
     "linear_report",
     "loo_comparison_report",
     "printed_varcorr",

@@ -7,6 +7,7 @@ import numpy as np
 from bayesmlm.design import Design
 from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.report.grid import Grid, Report, dropped_sentence, groups_text, random_effects_grid
 from bayesmlm.report.rformat import (
@@ -34,6 +35,11 @@ def _criterion_parts(estimate: LmerEstimate, short: bool) -> list[str | Grid]:
     places = 4 if short else 1
     if estimate.reml:
         return [f"REML criterion at convergence: {format_numbers([round(estimate.criterion, places)], 7)[0]}"]
+    return criteria_lines(estimate, places)
+
+
+def criteria_lines(estimate: LmerEstimate | GlmerEstimate, places: int) -> list[str | Grid]:
+    """AIC and its relatives, with so many decimals at most."""
     names = ("AIC", "BIC", "logLik", "deviance", "df.resid")
     numbers = np.round([estimate.aic, estimate.bic, estimate.loglik, estimate.deviance], places)
     values = [*format_numbers(numbers, 7), str(estimate.df_resid)]
@@ -41,7 +47,8 @@ def _criterion_parts(estimate: LmerEstimate, short: bool) -> list[str | Grid]:
     return [" ".join(n.rjust(width) for n in names) + " ", " ".join(v.rjust(width) for v in values) + " "]
 
 
-def _obs_line(design: Design) -> str:
+def obs_line(design: Design) -> str:
+    """Say how many rows and groups there are, and how many rows were left out."""
     groups = groups_text(design)
     first = f"Number of obs: {design.nobs}, groups:  "
     line = first + groups if len(first + groups) < 80 else f"{first}\n{groups}"
@@ -51,15 +58,22 @@ def _obs_line(design: Design) -> str:
 
 def _heading(design: Design, title: str) -> list[str | Grid]:
     """The title, the formula, and what was given beside it."""
-    given = [
+    return [title, f"Formula: {design.formula.spelled}", *given_lines(design)]
+
+
+def given_lines(design: Design) -> list[str]:
+    """The lines about weights, offset and exposure, if they were given beside the formula."""
+    named = {"Weights": "weights", " Offset": "offset", "Exposure": "exposure"}
+    given = {what: design.given.get(name) for what, name in named.items()}
+    return [
         f"{what}: {value if isinstance(value, str) else 'given as numbers'}"
-        for what, value in (("Weights", design.given.get("weights")), (" Offset", design.given.get("offset")))
+        for what, value in given.items()
         if value is not None
     ]
-    return [title, f"Formula: {design.formula.spelled}", *given]
 
 
-def _status_lines(estimate: LmerEstimate) -> list[str]:
+def status_lines(estimate: LmerEstimate | GlmerEstimate) -> list[str]:
+    """The sentence on how the search ended, unless all is well."""
     return [] if estimate.converged and not estimate.singular else [estimate.status]
 
 
@@ -69,13 +83,13 @@ def reference_report(design: Design, estimate: LmerEstimate, digits: int = 4) ->
     parts += [
         "Random effects:",
         random_effects_grid(estimate.varcorr, ("Std.Dev.",), digits),
-        _obs_line(design),
+        obs_line(design),
     ]
     if len(estimate.beta):
         parts += ["Fixed Effects:", *wrap_named(estimate.coefficients, format_numbers(estimate.beta, digits))]
     else:
         parts.append(NO_FIXED_EFFECTS)
-    return Report((*parts, *_status_lines(estimate)))
+    return Report((*parts, *status_lines(estimate)))
 
 
 def reference_summary_report(
@@ -92,8 +106,8 @@ def reference_summary_report(
         "",
     ]
     parts += ["Random effects:", random_effects_grid(estimate.varcorr, ("Variance", "Std.Dev."), digits)]
-    parts += [_obs_line(design), "", *_fixed_effects(estimate, tests, digits)]
-    return Report((*parts, *_status_lines(estimate)))
+    parts += [obs_line(design), "", *_fixed_effects(estimate, tests, digits)]
+    return Report((*parts, *status_lines(estimate)))
 
 
 def _fixed_effects(estimate: LmerEstimate, tests: CoefficientTests | None, digits: int) -> list[str | Grid]:
@@ -109,7 +123,7 @@ def _fixed_effects(estimate: LmerEstimate, tests: CoefficientTests | None, digit
     if k > MAX_CORRELATIONS:
         parts += ["", f"Correlation of Fixed Effects: not shown for {k} > {MAX_CORRELATIONS}; see vcov()"]
     elif k > 1:
-        parts += ["", "Correlation of Fixed Effects:", _correlation_grid(estimate)]
+        parts += ["", "Correlation of Fixed Effects:", correlation_grid(estimate)]
     return parts
 
 
@@ -136,7 +150,8 @@ def _tested_grid(estimate: LmerEstimate, tests: CoefficientTests, digits: int) -
     return Grid(heads, tuple(rows), estimate.coefficients)
 
 
-def _correlation_grid(estimate: LmerEstimate) -> Grid:
+def correlation_grid(estimate: LmerEstimate | GlmerEstimate) -> Grid:
+    """The correlations of the fixed effects, lower triangle."""
     corr = estimate.vcov / np.outer(estimate.se, estimate.se)
     p = len(corr)
     rows = [tuple(f"{corr[i, j]:.3f}" if j < i else "" for j in range(p - 1)) for i in range(1, p)]

@@ -7,12 +7,13 @@ from scipy.stats import norm
 
 from bayesmlm.design import Design
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.shrinkage import one_factor
 from bayesmlm.tables import check_probability
 
 
 def mode_table(
-    design: Design, estimate: LmerEstimate, group: str | None = None, prob: float = 0.9
+    design: Design, estimate: LmerEstimate | GlmerEstimate, group: str | None = None, prob: float = 0.9
 ) -> pd.DataFrame:
     """Tabulate the conditional modes of a grouping factor with mode -/+ quantile x conditional standard deviation.
 

@@ -5,6 +5,7 @@ options(digits = 15)
 tight <- glmerControl(optimizer = "bobyqa", tolPwrss = 1e-13, compDev = TRUE,
                       optCtrl = list(maxfun = 1e6, rhoend = 1e-9), check.conv.grad = "ignore", calc.derivs = TRUE)
 num <- function(x) unname(as.numeric(x))
+page <- function(x) { old <- options(digits = 7); on.exit(options(old)); capture.output(print(x)) }
 entry <- function(m, formula, data, family, link, n_agq = 1, extra = list()) {
   s <- summary(m)$coefficients
   vc <- as.data.frame(VarCorr(m))
@@ -20,7 +21,7 @@ entry <- function(m, formula, data, family, link, n_agq = 1, extra = list()) {
     resid_deviance = num(head(residuals(m, "deviance"), 8)), resid_pearson = num(head(residuals(m, "pearson"), 8)),
     resid_response = num(head(residuals(m, "response"), 8)), resid_working = num(head(residuals(m, "working"), 8)),
     population = num(head(predict(m, re.form = NA, type = "response"), 8)),
-    print = capture.output(print(m)), summary = capture.output(print(summary(m)))), extra)
+    print = page(m), summary = page(summary(m))), extra)
 }
 out <- list()
 cb <- "cbind(incidence, size - incidence) ~ period + (1 | herd)"
@@ -76,7 +77,7 @@ out$crossed_gamma <- go("pos ~ x + (1 | g) + (1 | h)", Gamma("log"), "gamma", "l
 ci <- function(m, method) { v <- suppressMessages(confint(m, method = method, oldNames = FALSE)); list(names = rownames(v), lower = num(v[, 1]), upper = num(v[, 2])) }
 m <- fit(cb, cbpp, binomial); m0 <- fit("cbind(incidence, size - incidence) ~ 1 + (1 | herd)", cbpp, binomial)
 out$cbpp$wald <- ci(m, "Wald"); out$cbpp$profile <- ci(m, "profile")
-out$cbpp$anova <- as.list(as.data.frame(anova(m0, m))); out$cbpp$anova_printed <- capture.output(print(anova(m0, m)))
+out$cbpp$anova <- as.list(as.data.frame(anova(m0, m))); out$cbpp$anova_printed <- page(anova(m0, m))
 m <- fit("bin3 ~ x + (1 | g) + (1 | h)", sim, binomial); out$binary_crossed$profile <- ci(m, "profile")
 m <- fit("many ~ x + (1 + x | g)", sim, poisson); out$slopes_counts <- entry(m, "many ~ x + (1 + x | g)", "sim", "poisson", "log"); out$slopes_counts$profile <- ci(m, "profile")
 writeLines(toJSON(out, digits = 15, auto_unbox = TRUE, na = "null"))

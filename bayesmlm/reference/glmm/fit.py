@@ -14,7 +14,6 @@ from bayesmlm.kernels.threads import one_thread
 from bayesmlm.reference.estimate import RanefEstimate
 from bayesmlm.reference.glmm.criterion import Criterion, responses_of, scaled
 from bayesmlm.reference.glmm.estimate import GlmerEstimate
-from bayesmlm.reference.glmm.laplace import Deviance
 from bayesmlm.reference.glmm.response import FITTED, Responses
 from bayesmlm.reference.glmm.search import Found, minimise
 from bayesmlm.reference.lmer import status, variance_components
@@ -46,14 +45,18 @@ def fit_glmer(design: Design, n_agq: int = 1) -> GlmerEstimate:
         For families or links that are not covered, quadrature where it is not defined, and group effects that the
         data cannot tell from the residuals.
     """
+    with one_thread():
+        return _estimate(design, *optimum(design, n_agq))
+
+
+def optimum(design: Design, n_agq: int) -> tuple[Criterion, Found]:
+    """Minimise the deviance; parameters and errors are those of `fit_glmer`."""
     responses = responses_of(design)
     check_glmm(design, responses, n_agq)
-    with one_thread():
-        at = scaled(design, responses)
-        first = Criterion(design, responses, 0, at)
-        last = first if n_agq == 0 else Criterion(design, responses, n_agq, at)
-        found = minimise(first, last)
-        return _estimate(design, last, found)
+    at = scaled(design, responses)
+    first = Criterion(design, responses, 0, at)
+    last = first if n_agq == 0 else Criterion(design, responses, n_agq, at)
+    return last, minimise(first, last)
 
 
 def check_glmm(design: Design, responses: Responses, n_agq: int) -> None:
@@ -83,6 +86,9 @@ def check_glmm(design: Design, responses: Responses, n_agq: int) -> None:
             )
     if n <= design.X.shape[1]:
         raise DataError(f"{n} rows cannot determine {design.X.shape[1]} fixed effects; drop some")
+    share = responses.y / responses.w if responses.family == "binomial" else responses.y
+    if np.ptp(share) == 0:
+        raise DataError(f"{design.response} is the same in all rows: there is nothing to explain")
 
 
 def _check_nodes(design: Design, responses: Responses, n_agq: int) -> None:
@@ -113,7 +119,7 @@ def _estimate(design: Design, criterion: Criterion, found: Found) -> GlmerEstima
         raise DataError(f"the model could not be fitted: {found.reason}")
     mode, kernel = deviance.mode, criterion.pirls.kernel
     beta = at.shift + np.linalg.solve(at.R, mode.gamma)
-    sigma = _sigma(responses, deviance, alpha)
+    sigma = deviance.sigma(responses, alpha)
     varcorr = variance_components(design.blocks, theta, sigma)
     b = kernel.by_block(kernel.times(lambdas, mode.u))
     K = kernel.effect_covariances(lambdas, mode.rows.W)
@@ -150,15 +156,6 @@ def _estimate(design: Design, criterion: Criterion, found: Found) -> GlmerEstima
         singular=found.singular,
         hessian_used=used,
     )
-
-
-def _sigma(responses: Responses, deviance: Deviance, alpha: float) -> float:
-    """Return lme4's sigma: the root of the penalised weighted residual sum of squares over n."""
-    if not responses.dispersed:
-        return 1.0
-    mu = deviance.mode.rows.mu
-    squares = responses.w * (responses.y - mu) ** 2 / responses.variance(mu, alpha)[0]
-    return float(np.sqrt((squares.sum() + deviance.mode.penalty) / len(mu)))
 
 
 def _hessian_vcov(criterion: Criterion, x: np.ndarray) -> np.ndarray | None:

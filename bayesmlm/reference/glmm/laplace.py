@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesmlm.reference.glmm.pirls import Mode, Pirls
+from bayesmlm.reference.glmm.response import Responses
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,14 @@ class Deviance:
     in_alpha: float
     mode: Mode
     logdet: float
+
+    def sigma(self, responses: Responses, alpha: float) -> float:
+        """Return lme4's sigma: the root of the penalised weighted residual sum of squares over n; 1 without phi."""
+        if not responses.dispersed:
+            return 1.0
+        mu = self.mode.rows.mu
+        squares = responses.w * (responses.y - mu) ** 2 / responses.variance(mu, alpha)[0]
+        return float(np.sqrt((squares.sum() + self.mode.penalty) / len(mu)))
 
 
 def laplace(

@@ -104,6 +104,14 @@ class Responses:
         """Return mu: for binomial responses the probability."""
         return INVERSES[self.link].mean(eta)
 
+    def possible(self, mu: np.ndarray) -> bool:
+        """Whether all these are means that the family can have."""
+        if self.family == "binomial":
+            return bool(((mu >= 0) & (mu <= 1)).all())
+        if self.family in POSITIVE_MEAN:
+            return bool((mu > 0).all() and np.isfinite(mu).all())
+        return bool(np.isfinite(mu).all())
+
     def slope(self, eta: np.ndarray) -> np.ndarray:
         """Return d mu / d eta."""
         link = INVERSES[self.link]
