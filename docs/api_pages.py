@@ -19,6 +19,7 @@ SUBJECTS = {
         "fit",
         "load",
         "lmer",
+        "glmer",
         "lm",
         "complete_pooling",
         "no_pooling",
@@ -27,7 +28,7 @@ SUBJECTS = {
     "Comparing and tabulating": ("compare", "loo_compare", "anova", "table"),
     "Data": ("load_dataset", "list_datasets", "describe_dataset"),
 }
-CLASSES = ("Fit", "ReferenceFit", "LinearFit", "Anova", "TermAnova")
+CLASSES = ("Fit", "ReferenceFit", "GlmerFit", "LinearFit", "Anova", "TermAnova")
 # Headings for the parts a fit is joined from; a part that is not named here goes by its docstring.
 PARTS = {
     "Sampled": "Estimates, tables and diagnostics",
@@ -36,7 +37,8 @@ PARTS = {
     "Framed": "Data frames",
     "Testing": "Hypotheses",
     "Writing": "Paragraphs for a paper",
-    "Quantities": "Estimates and criteria",
+    "Estimates": "Estimates and criteria",
+    "Quantities": "Shares of variance, checks, a paper's paragraphs",
     "ReferencePictures": "Pictures of a reference fit",
     "CheckPictures": "Pictures for checking",
     "EstimatePictures": "Pictures of estimates",

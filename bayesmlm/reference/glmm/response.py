@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma, gammaln, xlogy
 
-from bayesmlm.reference.glmm.links import INVERSES, complement
+from bayesmlm.reference.glmm.links import EPS, INVERSES, complement
 
 LOG_2PI = float(np.log(2 * np.pi))
 DISPERSED = frozenset({"gaussian", "gamma", "wald"})
@@ -139,6 +139,8 @@ class Responses:
         link = INVERSES[self.link]
         if not link.valid(eta):
             return None
+        if self.family == "binomial" and self.link == "logit":
+            return self._logistic(eta)
         mu = link.mean(eta)
         if self.family == "binomial":
             return self._binomial(eta, mu)
@@ -151,6 +153,8 @@ class Responses:
     def second(self, eta: np.ndarray, rows: Rows, alpha: float = np.nan) -> Second:
         """Return what the derivatives of a Laplace approximation need."""
         mu = rows.mu
+        if self.family == "binomial" and self.link == "logit":
+            return Second(rows.W * (1.0 - 2.0 * mu), rows.W)
         d1, d2 = INVERSES[self.link].slopes(eta, mu)
         if self.family == "binomial":
             nu, m = complement(self.link, eta, mu), self.w
@@ -168,14 +172,20 @@ class Responses:
         observed = rows.W - self.w * (self.y - mu) / V * (d2 - d1 * d1 * V_slope / V)
         return Second(W_slope, observed)
 
+    def _logistic(self, eta: np.ndarray) -> Rows:
+        """The commonest model of all, with one exponential and one logarithm per row."""
+        m, y, small = self.w, self.y, np.exp(-np.abs(eta))
+        share = 1.0 / (1.0 + small)
+        mu = np.where(eta >= 0.0, share, small * share)
+        loss = 2.0 * float(m @ (np.maximum(eta, 0.0) + np.log1p(small)) - y @ eta)
+        return Rows(mu, y - m * mu, m * np.maximum(small * share * share, EPS), loss)
+
     def _binomial(self, eta: np.ndarray, mu: np.ndarray) -> Rows | None:
         if self.link in {"log", "identity", "inverse"} and not ((mu > 0).all() and (mu < 1).all()):
             return None
         nu, m, y = complement(self.link, eta, mu), self.w, self.y
         d1 = INVERSES[self.link].slopes(eta, mu)[0]
         loss = float(self.losses(eta, mu).sum())
-        if self.link == "logit":
-            return Rows(mu, y - m * mu, m * d1, loss)
         return Rows(mu, (y / mu - (m - y) / nu) * d1, m * d1 * d1 / (mu * nu), loss)
 
     def losses(self, eta: np.ndarray, mu: np.ndarray, alpha: float = np.nan) -> np.ndarray:
@@ -185,10 +195,10 @@ class Responses:
             if self.link == "logit":
                 return 2.0 * (w * np.logaddexp(0.0, eta) - y * eta)
             return -2.0 * (xlogy(y, mu) + xlogy(w - y, complement(self.link, eta, mu)))
-        if self.family == "poisson":
-            return 2.0 * w * (mu - xlogy(y, mu))
-        if self.family == "negativebinomial":
-            return 2.0 * w * ((y + alpha) * np.log(mu + alpha) - xlogy(y, mu))
+        if self.family in {"poisson", "negativebinomial"}:
+            y_log_mu = y * eta if self.link == "log" else xlogy(y, mu)
+            own = mu if self.family == "poisson" else (y + alpha) * np.log(mu + alpha)
+            return 2.0 * w * (own - y_log_mu)
         return w * self.unit_deviance(mu)
 
     def unit_deviance(self, mu: np.ndarray, alpha: float = np.nan) -> np.ndarray:
