@@ -33,7 +33,7 @@ def responses_of(design: Design) -> Responses:
 class Scaled:
     """Coordinates in which the search runs.
 
-    Without group effects the fit has the coefficients `shift` and Fisher's weights W. X = X_c R with X_c'WX_c = I and
+    Without group effects the fit has the coefficients `shift` and Fisher's weights W, over the dispersion if any. X = X_c R with X_c'WX_c = I and
     Z = Z_c T with the columns of W^(1/2) Z_c of mean square 1, so that Lambda_c = T Lambda = I says that the groups
     vary as much as the working residuals do, whatever the units.
 
@@ -69,11 +69,17 @@ def scaled(design: Design, responses: Responses) -> Scaled:
         excess = float(np.sum((responses.y - mu) ** 2 - mu))
         alpha = float(np.clip(2.0 * np.sum(mu**2) / max(excess, 1e-8), 0.1, 100.0))
     shift, eta, W = _pooled(design, responses, given, alpha)
-    root = np.sqrt(W)
+    root = np.sqrt(W / _dispersion(responses, eta))
     R = np.linalg.qr(root[:, None] * design.X, mode="r")
     X = np.linalg.solve(R.T, design.X.T).T if len(R) else design.X
     T = tuple(column_basis(root[:, None] * block.Z) for block in design.blocks)
     return Scaled(shift, R, T, eta, np.ascontiguousarray(X), alpha)
+
+
+def _dispersion(responses: Responses, eta: np.ndarray) -> float:
+    """Return the mean deviance without group effects; 1 for families without a dispersion parameter."""
+    rows = responses.rows(eta) if responses.dispersed else None
+    return 1.0 if rows is None else max(rows.loss / float(responses.w.sum()), np.finfo(float).tiny)
 
 
 def _pooled(

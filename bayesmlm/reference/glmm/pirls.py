@@ -134,7 +134,7 @@ class Pirls:
                 continue
             gamma, u, eta = self._target(lambdas, solved, v, W, known, state)
             decrement = float(rows.r @ (eta - state.eta) - state.u @ (u - state.u))
-            if decrement < -1e-9 or not np.isfinite(decrement):
+            if decrement < -ROUNDING * (1e4 + abs(rows.loss)) or not np.isfinite(decrement):
                 continue
             moved = self._halve(state, gamma, u, eta, solved.Zb, alpha)
             if moved is not None:
