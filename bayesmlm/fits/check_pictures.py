@@ -250,7 +250,7 @@ class CheckPictures(Sampled):
             Names as in `summary` and, for standard deviations and correlations, as ``"sd__(Intercept) (school)"``;
             all but group effects if None.
         kind
-            ``"trace"``; ``"rank"``, curves of ranks with their envelope; ``"density"``, one per chain.
+            ``"trace"``; ``"rank"``, curves of ranks with a test that they are uniform; ``"density"``, one per chain.
         style
             Passed to `bayesmlm.plots.plot_trace`.
         """

@@ -21,6 +21,7 @@ from bayesmlm.plots.style import (
     legend_entry,
     merge_style,
     new_axes,
+    row_look,
     rows_height,
     set_rows,
 )
@@ -140,7 +141,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, style: Mapping[str, Any]) -> PathCollect
     palette, y, pitch = palette_of(ax), np.arange(len(rows)), set_rows(ax, len(rows))
     shades = [palette.partial if away else palette.pale for away in _excludes_zero(rows)]
     thick, diameter = float(np.clip(pitch / 6, 0.5, 2.0)), float(np.clip(0.45 * pitch, 1.4, 5.0))
-    ax.hlines(y, rows["conf_low"], rows["conf_high"], shades, linewidth=thick, zorder=2)
+    ax.hlines(y, rows["conf_low"], rows["conf_high"], shades, linewidth=thick, zorder=2, **row_look(pitch))
     ax.vlines(0, -0.6, len(rows) - 0.4, palette.grey, linewidth=0.8, zorder=1)
     look: dict[str, Any] = {"s": diameter**2, "color": palette.dark, "linewidth": 0, "zorder": 4}
     points = ax.scatter(rows["estimate"], y, **merge_style(PathCollection, look, style))

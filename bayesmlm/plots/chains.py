@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.plots.colours import palette_of_new_figures
-from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, root_figure
+from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, plain_frame, root_figure
 
 KINDS = ("trace", "rank", "density")
 MOST_PANELS = 40
@@ -124,12 +124,27 @@ def plot_energy(tree: xr.DataTree, **style: Any) -> Axes | np.ndarray:
     """
     import arviz_plots
 
-    size = {"figsize": (8.0, 3.2)}
-    collection = arviz_plots.plot_energy(tree, **{"backend": "matplotlib", "figure_kwargs": size, **style})
+    colours = palette_of_new_figures().qualitative[:2]
+    options: dict[str, Any] = {"backend": "matplotlib", "figure_kwargs": {"figsize": (8.0, 3.4)}}
+    options |= {"color": list(colours), "visuals": {"legend": False}}
+    collection = arviz_plots.plot_energy(tree, **{**options, **style})
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
     axes = np.array(figure.axes, dtype=object)
     for ax in axes:
         if ax.get_ylabel() == "Chain":
+            ax.set(
+                title="",
+                xlabel="E-BFMI",
+                ylabel="chain",
+                ylim=(-0.5, tree["sample_stats"].sizes["chain"] - 0.5),
+            )
             ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+            plain_frame(ax)
+        else:
+            ax.set_xlabel("energy")
+    if not {"color", "visuals"} & set(style):  # otherwise the caller's, which ArviZ explains
+        look = {"linestyle": "solid", "linewidth": 2}
+        words = zip(("less its mean", "change from draw to draw"), colours, strict=True)
+        figure_legend(figure, [legend_entry(said, color=colour, **look) for said, colour in words])
     return axes[0] if len(axes) == 1 else axes

@@ -16,6 +16,7 @@ from bayesmlm.plots.names import name_points
 from bayesmlm.plots.points import draw_points
 from bayesmlm.plots.style import (
     WHOLE,
+    fit_titles,
     legend_entry,
     new_grid,
     panel_axes,
@@ -104,6 +105,7 @@ def plot_check(
         _effect_panel(panel, effects[effects["group"] == group], str(group), style)
     if title is not None:
         root_figure(panels[0]).suptitle(title)
+    fit_titles(panels)
     settle(panels[0])
     _name_outliers(panels, rows, quantiles)
     if has_spread:
@@ -186,6 +188,8 @@ def _spread_panel(ax: Axes, table: pd.DataFrame, label: str, style: Mapping[str,
     draw_points(ax, outside["n"], outside["spread"], style, **far)
     ax.set(xlabel=f"rows in {label}", ylabel="spread / sigma", title=f"One spread in every {label}?")
     ax.xaxis.set_major_locator(MaxNLocator(**WHOLE))
+    if table["n"].nunique() == 1:  # the scale has one value, and no fractions about it
+        ax.set_xlim(table["n"].iloc[0] - 1, table["n"].iloc[0] + 1)
     plain_frame(ax)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from bayesmlm.errors import DataError
 from bayesmlm.plots.colours import palette_of
-from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, merge_style, plain_frame
+from bayesmlm.plots.style import figure_legend, fit_titles, legend_entry, merge_style, new_grid, plain_frame
 from bayesmlm.plots.tables import check_columns, distinct
 
 PRIOR: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.4, "zorder": 3}
@@ -107,10 +106,4 @@ def _panels_for(names: Sequence[str], axes: Any, ncols: int) -> np.ndarray:
                 f"{len(given)} Axes for {len(names)} parameters; give one each, or choose pars=[...]"
             )
         return given[: len(names)]
-    nrows = -(-len(names) // ncols)
-    ncols = -(-len(names) // nrows)
-    size = (max(2.6 * ncols, 4.0), 1.7 * nrows + 0.6)
-    _, grid = plt.subplots(nrows, ncols, figsize=size, squeeze=False, layout="constrained")
-    for spare in grid.flat[len(names) :]:
-        spare.remove()
-    return grid.ravel()[: len(names)]
+    return new_grid(len(names), ncols, (2.6, 1.7))

@@ -91,6 +91,7 @@ def plot_profile(
         panel.set_title(name, fontsize="small", parse_math=False)
         panel.set_ylabel("zeta", fontsize="small")
         panel.tick_params(labelsize="small")
+        panel.locator_params(axis="x", nbins=4)  # more labels would meet where numbers are long
         plain_frame(panel)
     fit_titles(panels)
     if title is not None:

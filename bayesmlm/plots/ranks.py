@@ -20,6 +20,7 @@ from bayesmlm.plots.style import (
     legend_entry,
     merge_style,
     new_axes,
+    row_look,
     row_pitch,
     rows_height,
     set_rows,
@@ -90,7 +91,8 @@ def plot_ranks(
     thick, size = float(np.clip(pitch / 6, 0.5, 2.0)), float(np.clip(0.45 * pitch, 1.4, 5.0))
     look: dict[str, Any]
     widths = np.where(chosen, max(thick, 1.2), thick)
-    ax.hlines(y, rows["rank_low"], rows["rank_high"], shades.tolist(), linewidths=widths, zorder=2)
+    look = {"linewidths": widths, "zorder": 2, **row_look(pitch)}
+    ax.hlines(y, rows["rank_low"], rows["rank_high"], shades.tolist(), **look)
     if chosen.any():  # once more, above neighbours that may lie on them
         own = rows[chosen]
         look = {"linewidth": float(widths.max()), "zorder": 3, "label": "highlighted"}

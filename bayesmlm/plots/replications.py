@@ -20,6 +20,7 @@ from bayesmlm.plots.style import (
     merge_style,
     new_axes,
     plain_frame,
+    row_look,
     rows_height,
     set_rows,
     settle,
@@ -160,9 +161,8 @@ def plot_ppc_groups(
 def _rows(ax: Axes, rows: pd.DataFrame, prob: float | None, style: Mapping[str, Any]) -> list[Artist]:
     palette, y, pitch = palette_of(ax), np.arange(len(rows)), set_rows(ax, len(rows))
     thick = float(np.clip(pitch / 2.5, 0.6, 6.0))
-    ax.hlines(
-        y, rows["conf_low"], rows["conf_high"], palette.pale, linewidth=thick, zorder=1, label="replicated"
-    )
+    band: dict[str, Any] = {"linewidth": thick, "zorder": 1, "label": "replicated", **row_look(pitch)}
+    ax.hlines(y, rows["conf_low"], rows["conf_high"], palette.pale, **band)
     size = float(np.clip(0.45 * pitch, 1.6, 5.5))
     handles: list[Artist] = []
     interval = "interval" if prob is None else f"{100 * prob:g}% interval"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ from bayesmlm.errors import DataError
 NO_ESTIMATE = "no estimate of its own"
 WHOLE: dict[str, Any] = {"integer": True, "steps": [1, 2, 5, 10]}  # ticks of counts, for MaxNLocator
 UNBROKEN = "\N{NO-BREAK SPACE}"
+SEAM = "\N{WORD JOINER}"  # marks a place where a name without spaces may be broken
+JOINT = re.compile(r"(?<=\S)\|(?=\S)")
 SMALLEST_TYPE = 5.0  # points; below it labels are not printed
+CROWDED = 2.5  # points from line to line; below it pixels are too coarse for an even distance
 LEGEND: dict[str, Any] = {"fontsize": "small", "handletextpad": 0.5, "columnspacing": 1.4, "scatterpoints": 1}
 COMPACT: dict[str, Any] = {**LEGEND, "fontsize": "x-small", "labelspacing": 0.25, "handlelength": 1.4}
 
@@ -105,6 +109,11 @@ def row_pitch(ax: Axes) -> float:
     """Return the length in points of one unit of the y axis."""
     low, high = ax.get_ylim()
     return 72 / root_figure(ax).dpi * ax.get_window_extent().height / (high - low)
+
+
+def row_look(pitch: float) -> dict[str, Any]:
+    """Return how lines `pitch` points apart are drawn: crowded ones moved to whole pixels leave white stripes."""
+    return {"snap": False} if pitch < CROWDED else {}
 
 
 def finish_rows(
@@ -235,15 +244,16 @@ def fit_titles(panels: np.ndarray) -> None:
     for ax in panels:
         excess = ax.title.get_window_extent().width / ax.get_window_extent().width
         if excess > 1:
-            lines = [_keep_together(line) for line in ax.get_title().split("\n")]
+            lines = ax.get_title().split("\n")
             width = max(int(max(map(len, lines)) / excess), 8)
-            wrapped = "\n".join(textwrap.fill(line, width) for line in lines)
-            ax.title.set_text(wrapped.replace(UNBROKEN, " "))
+            ax.title.set_text("\n".join(_fill(line, width) for line in lines))
 
 
-def _keep_together(text: str) -> str:
-    """Protect ``n = 9`` and ``| school`` from being broken in two."""
-    return text.replace(" = ", f"{UNBROKEN}={UNBROKEN}").replace("| ", f"|{UNBROKEN}")
+def _fill(text: str, width: int) -> str:
+    """Break a line at spaces, or before the bar of ``sd_x|school``; keep ``n = 9`` and ``| school`` together."""
+    kept = text.replace(" = ", f"{UNBROKEN}={UNBROKEN}").replace("| ", f"|{UNBROKEN}")
+    jointed = JOINT.sub(f" {SEAM}|", kept)
+    return textwrap.fill(jointed, width).replace(f" {SEAM}", "").replace(SEAM, "").replace(UNBROKEN, " ")
 
 
 def panel_axes(ax: Any, count: int, what: str) -> np.ndarray:
