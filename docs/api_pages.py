@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from numpydoc.docscrape import NumpyDocString
+
 import bayesmlm as bm
 
 SUBJECTS = {
@@ -95,7 +97,7 @@ def _priors_and_others() -> dict[str, list[str]]:
 
 def _class_section(name: str) -> list[str]:
     cls: Any = getattr(bm, name)
-    lines = [*_heading(name, "-"), f".. autoclass:: {name}", ""]
+    lines = [*_heading(name, "-"), f".. autoclass:: {name}", "", *_attributes(cls)]
     for part in (*cls.__mro__[1:], cls):
         members = [n for n, value in vars(part).items() if _shown(n, value)]
         if not part.__module__.startswith("bayesmlm") or not members:
@@ -107,6 +109,28 @@ def _class_section(name: str) -> list[str]:
             *_table([f"{name}.{n}" for n in members]),
         ]
     return lines
+
+
+def _attributes(cls: type) -> list[str]:
+    """Attributes that the docstrings of its base classes explain; those of its own are part of its entry."""
+    found = {
+        a.name: a
+        for part in reversed(cls.__mro__[1:])
+        if part.__module__.startswith("bayesmlm")
+        for a in NumpyDocString(inspect.getdoc(part) or "")["Attributes"]
+        if not a.name.startswith("_")
+    }
+    if not found:
+        return []
+    lines = [".. rubric:: Attributes", ""]
+    for name, attribute in found.items():
+        lines += [f"``{name}`` : {attribute.type}", *(f"   {line}" for line in attribute.desc)]
+    return [*lines, ""]
+
+
+def without_constructor(app: Any, what: str, name: str, *rest: Any) -> tuple[str, None] | None:
+    """Leave out how a fit is constructed, which is the work of `bayesmlm.fit` and the like (a Sphinx event)."""
+    return ("", None) if name in {f"bayesmlm.{n}" for n in CLASSES} else None
 
 
 def _shown(name: str, value: Any) -> bool:

@@ -97,6 +97,7 @@ html_theme_options = {
 
 def setup(app):
     """Write the list of public names before Sphinx looks for pages."""
-    from api_pages import write_index
+    from api_pages import without_constructor, write_index
 
     app.connect("config-inited", lambda app, config: write_index(HERE / "api"))
+    app.connect("autodoc-process-signature", without_constructor)

@@ -13,6 +13,7 @@ import page  # noqa: F401  started as a script, prints what a notebook would sho
 
 # sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
+import pandas as pd
 
 import bayesmlm as bm
 
@@ -36,8 +37,8 @@ fit.prior_summary()
 # ---------------
 #
 # ``prior_only=True`` (rstanarm's ``prior_PD``) leaves out the likelihood: a fit whose draws come
-# from the prior. All verbs work on it. The prior for the spread between schools has a median of 6
-# marks, and as printed above it reaches beyond 60.
+# from the prior. All verbs work on it. The prior for the spread between schools has a median of 5
+# to 6 marks, and as printed above it reaches beyond 60.
 
 before = bm.fit(FORMULA, gcse, prior_only=True, seed=1)
 before
@@ -134,17 +135,19 @@ bm.table(ratings, show="interval", prob=0.9)
 # measures how much each posterior moves. Values above 0.05 matter. If both do, prior and data may
 # pull in different directions; if only the prior does, the data say little.
 
-for name in ("default", "half-normal(5)"):
-    found = ratings[name].prior_sensitivity()
-    print(name)
-    print(found[["parameter", "prior", "likelihood", "diagnosis"]].round(2), "\n")
+columns = ["parameter", "prior", "likelihood", "diagnosis"]
+found = {
+    name: ratings[name].prior_sensitivity()[columns]
+    for name in ("default", "half-normal(5)")
+}
+pd.concat(found).round(2)
 
 # %%
 # The average and sigma hardly feel their priors; the spread between ratings does, under both.
-# Half-normal(5) counts four times as much as the data: it says that a spread above 10 points is
-# next to impossible, while REML puts it at 9. That is worth knowing before publishing, and reason
-# enough to ask where the 5 came from. The default pulls less, towards small values, as five groups
-# let any prior do.
+# Half-normal(5) counts four times as much as the data: it gives a spread above 10 points a
+# probability of 5 percent, while REML puts it at 9. That is worth knowing before publishing, and
+# reason enough to ask where the 5 came from. Under the default the data count for more than the
+# prior, which still matters, as with five groups any prior does.
 #
 # And the correlation between intercepts and slopes? It has its own regularisation: ``lkj(1)``
 # leaves all correlations equally probable, larger values prefer small ones. Only for few groups, or
