@@ -4,11 +4,15 @@
 """
 
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from browser import Browser, chromium, serve
+from matplotlib.image import imread
 from nbclient import NotebookClient
 
 SITE = Path(__file__).parent.parent / "docs" / "_build"
@@ -18,6 +22,7 @@ PAGES = {
     "notebook": "notebooks/beside_maximum_likelihood.html",
     "gallery": "gallery/01_gcse_coursework.html",
     "API": "api/index.html",
+    "pictures": "pictures.html",
 }
 BUILD = "uv run --group docs sphinx-build docs docs/_build"
 # Contrast of text with what is behind it (WCAG 2.2, 1.4.3), for each element that has text of its own.
@@ -95,6 +100,36 @@ def test_pictures_have_words_for_who_cannot_see_them(name, site, browser):
 def test_page_fits_a_phone(name, site, browser):
     browser.visit(built(site, name), width=400)
     assert browser.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("name", ["API", "pictures"])
+def test_what_is_said_of_a_name_is_seen_on_a_phone(name, site, browser):
+    browser.visit(built(site, name), width=400)
+    ends = browser.evaluate(
+        "[...document.querySelectorAll('article td')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert len(ends) > 20
+    assert max(ends) <= 400
+
+
+@pytest.mark.parametrize("name", ["home", "gallery", "notebook"])
+def test_pictures_are_dark_in_the_dark(name, site, browser):
+    for dark in (False, True):
+        browser.visit(built(site, name), dark)
+        # The paper of a picture is most of it.
+        assert np.median(first_picture(browser)) == pytest.approx(0.09 if dark else 1, abs=0.05)
+
+
+def first_picture(browser):
+    """Brightness, 0 to 1, of the pixels of the first picture of a page as it is shown."""
+    place = browser.evaluate(
+        """(() => {
+            const box = document.querySelector('article img').getBoundingClientRect();
+            return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height, scale: 1};
+        })()"""
+    )
+    shot = browser.command("Page.captureScreenshot", captureBeyondViewport=True, clip=place)["data"]
+    return imread(BytesIO(b64decode(shot)))[..., :3].mean(axis=2)
 
 
 # -- what can be downloaded ----------------------------------------------------------------------------
