@@ -17,8 +17,8 @@ import numpy as np
 from numba import boolean, float64, int64, njit, types
 
 from bayesmlm.kernels.forward import tail_lambda
-from bayesmlm.kernels.marginal import VALUE, call_marginal, stamped
-from bayesmlm.kernels.options import OPTIONS, internal
+from bayesmlm.kernels.marginal import VALUE, call_marginal
+from bayesmlm.kernels.options import OPTIONS, internal, stamped
 from bayesmlm.kernels.posterior import NUMBERS_AT, PARAMETERS, PRIOR_AT, ROWS, SUMS, put_lambda, widest_block
 from bayesmlm.kernels.sums import (
     AT_D,

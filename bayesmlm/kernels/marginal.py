@@ -30,10 +30,7 @@ G = sum_j Z_j'V^-1 Z_j - s_j Q s_j'.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -42,7 +39,7 @@ from numba import boolean, cfunc, float64, int64, njit, types
 
 from bayesmlm.kernels.backward import go_back
 from bayesmlm.kernels.forward import eliminate
-from bayesmlm.kernels.options import OPTIONS, internal
+from bayesmlm.kernels.options import OPTIONS, internal, stamped
 from bayesmlm.kernels.single import is_single, pass_once, slope_of_single
 from bayesmlm.kernels.sums import (
     AT_E,
@@ -104,13 +101,6 @@ def _fixed_part(z, mem, w):
             if i < k and j < k:
                 least += (mem[e + i] + mem[m0 + i]) * mem[P0 + i * k + j] * (mem[e + j] + mem[m0 + j])
     return logdet, least
-
-
-def stamped(function: Callable) -> Callable:
-    """Name a function after the text of all kernels: numba's cache only knows the file that a function is in."""
-    text = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    function.__qualname__ += f"_{hashlib.sha256(text).hexdigest()[:12]}"
-    return function
 
 
 @internal

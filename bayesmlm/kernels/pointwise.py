@@ -12,7 +12,7 @@ import math
 from bayesmlm.kernels.options import internal
 from bayesmlm.kernels.special import HALF_LOG_TWO_PI, digamma, log_ndtr, trigamma
 
-GAUSSIAN, BINOMIAL, POISSON, NEGBINOMIAL, FAMILY_GAMMA, WALD, BETA, STUDENT = range(8)
+GAUSSIAN, BINOMIAL, POISSON, NEGBINOMIAL, FAMILY_GAMMA, WALD, BETA, STUDENT, LOGNORMAL = range(9)
 IDENTITY, LOG, INVERSE, INVERSE_SQUARED, SQRT, LOGIT, PROBIT, CLOGLOG, CAUCHIT = range(9)
 MOST = 700.0  # exp of more overflows
 
@@ -121,9 +121,10 @@ def row(family, link, first, second, eta, one, two, known):
         # what does not depend on the row is added by `once`
         in_df = -0.5 * math.log1p(ratio) + 0.5 * weight * ratio
         return w * value, w * scaled * slope, w * in_scale, w * in_df
-    rest = y - mu
-    value = -known - 0.5 * w * (rest / one) ** 2
-    return value, w * rest / (one * one) * slope, w * rest * rest / one**3 - 1.0 / one, 0.0
+    rest = y - mu  # a weight divides the variance of a Gaussian response, and counts rows of a lognormal one
+    times = w if family == LOGNORMAL else 1.0
+    value = -times * known - 0.5 * w * (rest / one) ** 2
+    return value, w * rest / (one * one) * slope, w * rest * rest / one**3 - times / one, 0.0
 
 
 @internal
@@ -140,7 +141,7 @@ def known_of(family, one, two):
     if family == STUDENT:
         constant = math.lgamma(0.5 * (two + 1.0)) - math.lgamma(0.5 * two) - 0.5 * math.log(two)
         return constant - math.log(one), two
-    if family == GAUSSIAN:
+    if family in (GAUSSIAN, LOGNORMAL):
         return math.log(one), two
     return 0.0, two
 
@@ -194,4 +195,7 @@ def moments(family, link, first, second, eta, one, two):
         return mu, mu * (1.0 - mu) / (1.0 + one)
     if family == STUDENT:
         return mu, one * one * two / (two - 2.0) if two > 2.0 else math.inf
+    if family == LOGNORMAL:
+        middle = math.exp(mu + 0.5 * one * one)
+        return middle, middle * middle * math.expm1(one * one)
     return mu, one * one / second

@@ -83,7 +83,7 @@ def ordered_sums(cp: CrossProducts, coupled: bool = True) -> Ordered:
     DataError
         If the tail would need a matrix that does not fit into memory.
     """
-    chain = _best_chain(cp)
+    chain = best_chain(cp)
     tail = tuple(f for f in range(len(cp.factors)) if f not in chain)
     n_tail = sum(cp.factors[f].size for f in tail)
     if coupled and n_tail > LARGEST_TAIL:
@@ -157,7 +157,7 @@ def _column_blocks(row: np.ndarray, first: int) -> np.ndarray:
     return np.column_stack([start, np.full_like(start, width), np.full_like(start, row[LAM])])
 
 
-def _best_chain(cp: CrossProducts) -> tuple[int, ...]:
+def best_chain(cp: CrossProducts) -> tuple[int, ...]:
     """Return the chain of nested factors with the most group effects; the one with larger levels first in a tie."""
     nested = {
         (a, b): _is_nested(cp, a, b) for a in range(len(cp.factors)) for b in range(len(cp.factors)) if a != b

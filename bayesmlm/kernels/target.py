@@ -105,12 +105,12 @@ def build_target(design: Design, priors: Priors) -> Target:
     cp = cross_products(design, orthogonal_basis(design))
     kernel = gaussian_kernel(cp)
     assert priors.sigma is not None
-    reals: list[np.ndarray] = [_univariate(priors.sigma.used)]
+    reals: list[np.ndarray] = [univariate_numbers(priors.sigma.used)]
     table, first, size = [], 0, 3
-    place = _places(cp, kernel.order)
+    place = block_places(cp, kernel.order)
     for i, block in enumerate(design.blocks):
         p, prior = len(block.columns), priors.covariance[block.label]
-        numbers = np.concatenate([cp.basis.z[i].ravel(), _covariance(prior, p)])
+        numbers = np.concatenate([cp.basis.z[i].ravel(), covariance_numbers(prior, p)])
         table.append([p, *place[i], first, int(isinstance(prior, Lkj)), size])
         reals.append(numbers)
         first, size = first + p + p * (p - 1) // 2, size + len(numbers)
@@ -135,7 +135,7 @@ def _joined(
     return np.concatenate([np.array(head, np.int64), *flat])
 
 
-def _places(cp: CrossProducts, order: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+def block_places(cp: CrossProducts, order: tuple[int, ...]) -> dict[int, tuple[int, int]]:
     """Factor in elimination order, and position among its columns, of each block."""
     found = {}
     for position, f in enumerate(order):
@@ -146,13 +146,13 @@ def _places(cp: CrossProducts, order: tuple[int, ...]) -> dict[int, tuple[int, i
     return found
 
 
-def _covariance(prior: Decov | Lkj, p: int) -> np.ndarray:
+def covariance_numbers(prior: Decov | Lkj, p: int) -> np.ndarray:
     if isinstance(prior, Decov):
         return np.array([prior.regularization, prior.concentration, prior.shape, prior.scale])
-    return np.concatenate([[prior.regularization], *(_univariate(sd) for sd in prior.adjusted[:p])])
+    return np.concatenate([[prior.regularization], *(univariate_numbers(sd) for sd in prior.adjusted[:p])])
 
 
-def _univariate(prior: Distribution) -> np.ndarray:
+def univariate_numbers(prior: Distribution) -> np.ndarray:
     """Kind and two numbers of a prior on the positive numbers."""
     p, kind = dict(prior.parameters), SUPPORTED[prior.name]
     match prior.name:

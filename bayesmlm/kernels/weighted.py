@@ -15,8 +15,8 @@ from __future__ import annotations
 from numba import float64, int64, njit
 
 from bayesmlm.kernels.forward import tail_lambda
-from bayesmlm.kernels.marginal import VALUE, call_marginal, stamped
-from bayesmlm.kernels.options import OPTIONS, internal
+from bayesmlm.kernels.marginal import VALUE, call_marginal
+from bayesmlm.kernels.options import OPTIONS, internal, stamped
 from bayesmlm.kernels.sums import (
     AT_D,
     AT_E,

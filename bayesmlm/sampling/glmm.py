@@ -12,7 +12,8 @@ import xarray as xr
 from bayesmlm.covariance import sd_corr
 from bayesmlm.design import Design
 from bayesmlm.draws import BlockDraws, Posterior, kept_levels, labelled
-from bayesmlm.kernels.glmm_target import GlmmTarget, collect_rows
+from bayesmlm.kernels.glmm_rows import collect_rows
+from bayesmlm.kernels.glmm_target import GlmmTarget
 from bayesmlm.kernels.threads import one_thread
 from bayesmlm.predictive_mean import predictive_mean
 from bayesmlm.priors import Priors

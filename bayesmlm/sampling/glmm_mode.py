@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from bayesmlm.errors import SamplingError
 from bayesmlm.families import LINKS, variance
-from bayesmlm.kernels.glmm_target import GlmmTarget, Rows, build_glmm_target
+from bayesmlm.kernels.glmm_rows import Rows
+from bayesmlm.kernels.glmm_target import GlmmTarget, build_glmm_target
 from bayesmlm.priors import Priors
 
 ROUNDS = 12
@@ -26,6 +28,8 @@ SETTLED = 0.05  # change of a parameter between two rounds, in posterior standar
 STEP = 1e-3
 FLATTEST, STEEPEST = 0.2, 1e14  # curvature; a flatter direction has a tail that it does not describe
 SHARE = 0.5  # of the spread of the working responses, that a block is taken to explain at first
+CERTAIN = 0.2  # standard error of the logarithm of a standard deviation that is far from zero
+SHRINKS = 20
 STEADY = 1e-10  # of the largest working weight
 
 
@@ -63,7 +67,21 @@ def approximate(rows: Rows, priors: Priors) -> Approximation:
         if np.all(np.abs(x - before) < SETTLED * curvature):
             break
     target = build_glmm_target(rows, priors, weight, response, x[:k])
-    return Approximation(target, x, _root(target, x, scale, curvature))
+    x = _inside(target, x)
+    return _bend(Approximation(target, x, _root(target, x, scale, curvature)))
+
+
+def _bend(near: Approximation) -> Approximation:
+    """Bend the coordinates of standard deviations that may be next to zero, from a little below the mode on."""
+    target, error = near.target, np.sqrt(np.sum(np.square(near.root), axis=1))
+    bend, first = np.full(len(near.mode), -np.inf), target.n_fixed
+    for block in target.rows.design.blocks:
+        p = len(block.columns)
+        own = slice(first, first + p)
+        below = near.mode[own] - 0.5 * error[own]
+        bend[own] = np.where(error[own] > CERTAIN, below, -np.inf)
+        first += p * (p + 1) // 2
+    return Approximation(target.bent(bend), near.mode, near.root)
 
 
 def first_auxiliary(rows: Rows) -> dict[str, float]:
@@ -143,6 +161,24 @@ def _scales(rows: Rows, priors: Priors, n_auxiliary: int) -> np.ndarray:
     fixed = [prior.used["scale"] for prior in adjusted if prior is not None]
     size = sum(len(b.columns) * (len(b.columns) + 1) // 2 for b in rows.design.blocks)
     return np.concatenate([fixed, np.ones(size + n_auxiliary)])
+
+
+def _inside(target: GlmmTarget, x: np.ndarray) -> np.ndarray:
+    """Shrink the groups until every linear predictor is one that the link allows."""
+    first, found, zero = target.n_fixed, x.copy(), np.zeros(target.n_effects)
+    for _ in range(SHRINKS):
+        if np.isfinite(target.log_density(found, zero)[0]):
+            return found
+        at = first
+        for block in target.rows.design.blocks:
+            p = len(block.columns)
+            found[at : at + p] -= 0.5
+            at += p * (p + 1) // 2
+    family = target.rows.design.family
+    raise SamplingError(
+        f"no linear predictor of {family.spelled} responses with the link {family.spelled_link} has a likelihood "
+        "near the data: take another link, such as 'log', or sampler='pymc'"
+    )
 
 
 def _steps(rows: Rows, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
