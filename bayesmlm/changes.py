@@ -24,6 +24,8 @@ from bayesmlm.predicting import Sample, Target, linear_predictor_draws, pieces
 from bayesmlm.slopes import CURVES, check_predictor, slope_rows, straight_in
 from bayesmlm.tables import check_probability
 
+ENDLESS = 1e200
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -144,7 +146,9 @@ def _summary(
     with np.errstate(invalid="ignore", divide="ignore"):
         there = outcome.location(target, parameters, weight)
         step = np.where(slope == 0, np.nan, (there - eta) / slope)
-        moved = np.quantile(step, ends, axis=0)
+        # draws in which no change is enough count as the largest ones
+        moved = np.quantile(np.clip(step, -ENDLESS, ENDLESS), ends, axis=0)
+        moved = np.where(np.abs(moved) > np.sqrt(ENDLESS), np.sign(moved) * np.inf, moved)
         # h is monotone, so that quantiles of x are those of h(x) carried back
         value, low, high = back(h + moved)
         now = back(h)
@@ -152,7 +156,10 @@ def _summary(
         slope_low, slope_high = np.quantile(slope, ends[1:], axis=0)
     agree = (np.sign(step) == np.sign(moved[0])).mean(axis=0)
     out = {"current_value": now, "current_prediction": np.median(current, axis=0)}
-    out |= {"is_known": np.isfinite(current).all(axis=0), "is_possible": np.isfinite(there).all(axis=0)}
+    out |= {
+        "is_known": np.isfinite(current).all(axis=0),
+        "is_possible": np.isfinite(np.median(there, axis=0)),
+    }
     out |= {"target": np.median(target, axis=0)}
     out |= {"required_change": value - now, "conf_low": low - now, "conf_high": high - now}
     out |= dict(zip(("required_percent", "percent_low", "percent_high"), percent, strict=True))

@@ -143,7 +143,8 @@ def reference_auxiliary(estimate: Estimate) -> dict[str, float]:
 
 def _icc_rows(posterior: Posterior, estimate: Estimate, residual: float | None, prob: float) -> pd.DataFrame:
     reference = reference_icc(estimate.varcorr, residual)
-    values = flat(icc_draws(posterior, residual))
+    latent = None if residual is None else np.full(posterior.n_draws, residual)
+    values = flat(icc_draws(posterior, latent))
     if not values.shape[1] or reference.empty:
         return pd.DataFrame()
     low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2], axis=0)

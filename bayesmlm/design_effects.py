@@ -9,6 +9,8 @@ import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
+from bayesmlm.errors import BayesMLMError
+from bayesmlm.response_partition import response_variances
 from bayesmlm.shares import flat_cov, interval_ends, residual_sd
 
 
@@ -28,16 +30,17 @@ def design_effects(design: Design, posterior: Posterior, prob: float = 0.9) -> p
         One row per grouping factor, for its clustering alone, and ``(all)`` if there are several: group, n_groups,
         mean_size (n / J), kish_size (m_k), then posterior medians and intervals of icc, design_effect and effective_n
         (n / deff).
+
+    Of generalised models with varying intercepts it is about the mean of the responses, with the ICC of these, not that
+    on the scale of the link (`bayesmlm.response_partition`), averaged over the rows.
     """
     ends = interval_ends(prob)
-    sigma = residual_sd(posterior)
-    added, between = _clustering(design, posterior)
-    total = sum(between.values()) + sigma**2
     n = design.nobs
     rows = []
-    parts = {g: (between[g] / total, added[g] / total) for g in added}
+    parts = _parts(design, posterior)
     if len(parts) > 1:
-        parts["(all)"] = (sum(p[0] for p in parts.values()), sum(p[1] for p in parts.values()))
+        icc, more = (np.sum([p[i] for p in parts.values()], axis=0) for i in (0, 1))
+        parts["(all)"] = icc, more
     for group, (icc, more) in parts.items():
         block = next((b for b in design.blocks if b.group == group), None)
         sizes = None if block is None else np.bincount(block.index)
@@ -52,6 +55,28 @@ def design_effects(design: Design, posterior: Posterior, prob: float = 0.9) -> p
             row |= {name: middle, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _parts(design: Design, posterior: Posterior) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By grouping factor: draws of the ICC, and of what the clustering adds to the design effect."""
+    if design.family.is_gaussian_identity:
+        added, between = _clustering(design, posterior)
+        total = sum(between.values()) + residual_sd(posterior) ** 2
+        return {g: (between[g] / total, added[g] / total) for g in added}
+    variances = response_variances(design, posterior)[:, 0]
+    shares = variances / variances.sum(axis=1, keepdims=True)
+    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for k, block in enumerate(design.blocks):
+        if block.columns != ("(Intercept)",):
+            raise BayesMLMError(
+                f"the design effect of {block.bar} depends on the rows' predictors: in generalised models "
+                "design_effect() is for varying intercepts"
+            )
+        size = float(np.square(np.bincount(block.index)).sum() / design.nobs)
+        nothing = np.zeros(len(shares))
+        icc, more = parts.get(block.group, (nothing, nothing))
+        parts[block.group] = icc + shares[:, k], more + (size - 1) * shares[:, k]
+    return parts
 
 
 def _clustering(design: Design, posterior: Posterior) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

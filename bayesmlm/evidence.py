@@ -45,7 +45,7 @@ def savage_dickey(
     if before is None:
         levels = _levels(statement, design)
         simulated = prior_values(design, priors, PRIOR_DRAWS, seed, levels)
-        prior = difference(statement, parameters(simulated, levels), simulated)
+        prior = difference(statement, parameters(simulated, levels, design), simulated)
         prior = prior[np.isfinite(prior)]
         before = density_at_zero(prior, low, high)
     if not before > 0:

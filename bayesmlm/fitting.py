@@ -131,16 +131,21 @@ def prior_predictive(
     data: Any,
     priors: Mapping[str, Any] | None = None,
     *,
+    family: str = "gaussian",
+    link: str | None = None,
     draws: int = 200,
     seed: int | None = None,
     newdata: Any = None,
+    weights: Any = None,
     offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
 ) -> xr.DataArray:
     """Draw data sets from the prior predictive distribution of a model, before fitting it.
 
     Parameters
     ----------
-    formula, data, priors, offset
+    formula, data, priors, family, link, weights, offset, exposure
         As of `fit`. The response only sets the scale of default priors.
     draws
         Number of data sets.
@@ -148,15 +153,20 @@ def prior_predictive(
         Seed; a new one if None.
     newdata
         Rows to predict, whose grouping factors may have new levels; the rows of `data` if None.
+    trials
+        Numbers of trials of the new rows of a binomial; from their columns if None.
 
     Returns
     -------
     DataArray, dims (draw, obs)
+        Numbers of successes of a binomial, positions of categories.
 
     Raises
     ------
     PriorError
         If a prior cannot be used, or is a ``bambi.Prior``.
     """
-    design, used = specify(formula, data, priors=priors, offset=offset)
-    return prior_data(design, used, newdata, draws, new_seed() if seed is None else seed)
+    design, used = specify(
+        formula, data, family, link, priors, weights=weights, offset=offset, exposure=exposure
+    )
+    return prior_data(design, used, newdata, draws, new_seed() if seed is None else seed, trials)

@@ -83,7 +83,7 @@ def judge_hypotheses(
     if not texts:
         raise BayesMLMError("there is no hypothesis: write one such as 'x > 0'")
     effects = any("b[" in str(t) for t in texts)  # there may be very many of them
-    known = parameters(posterior, {b.label: b.levels for b in design.blocks if effects})
+    known = parameters(posterior, {b.label: b.levels for b in design.blocks if effects}, design)
     other = aliases(posterior, known)
     statements = tuple(parse_statement(t, known, other) for t in texts)
     rows, notes = [], []

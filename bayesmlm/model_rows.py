@@ -26,7 +26,7 @@ import pandas as pd
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import BayesMLMError, did_you_mean
-from bayesmlm.meanings import latent_residual
+from bayesmlm.link_scale import auxiliary_draws, has_link_residual, residual_draws_on_link
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.tables import flat, icc_draws, mad_sd, reference_icc
@@ -115,15 +115,26 @@ def posterior_shares(
     design: Design, posterior: Posterior, prob: float, labels: Mapping[str, str]
 ) -> pd.DataFrame:
     """Posterior median, MAD_SD and central interval of the ICC of each group and of both R2."""
-    icc = icc_draws(posterior, latent_residual(design.family))
-    rows = [("icc", labelled, flat(icc)[:, j]) for j, labelled in enumerate(icc["group"].values.tolist())]
-    if posterior.sigma is not None:
+    rows: list[tuple[str, str | None, np.ndarray]] = []
+    if has_link_residual(design):
+        gaussian = design.family.is_gaussian_identity
+        icc = icc_draws(posterior, None if gaussian else residual_draws_on_link(design, posterior))
+        names = [labels.get(label, label) for label in icc["group"].values.tolist()]
+        rows = [("icc", name, flat(icc)[:, j]) for j, name in enumerate(names)]
         parts = posterior_variance(design, posterior)
         rows += [("r2_marginal", None, parts.marginal_r2.ravel())]
         rows += [("r2_conditional", None, parts.conditional_r2.ravel())]
     ends = [(1 - prob) / 2, (1 + prob) / 2]
     found = [
-        ("share", labels.get(group, group), term, np.median(x), mad_sd(x), *np.quantile(x, ends), np.nan)
+        (
+            "share",
+            group,
+            term,
+            np.median(x),
+            mad_sd(x),
+            *np.quantile(x, ends),
+            np.nan,
+        )
         for term, group, x in rows
     ]
     return _frame(found)
@@ -131,9 +142,9 @@ def posterior_shares(
 
 def posterior_variance(design: Design, posterior: Posterior) -> VarianceParts:
     """Divide the variance of a row, draw by draw; see `bayesmlm.variance`."""
-    assert posterior.sigma is not None
-    covariances = [b.cov.values for b in posterior.blocks]
-    return variance_parts(design, posterior.fixef.values, covariances, posterior.sigma.values)
+    covariances = [b.cov.values.reshape(-1, *b.cov.shape[2:]) for b in posterior.blocks]
+    values = auxiliary_draws(posterior)
+    return variance_parts(design, flat(posterior.fixef), covariances, values.pop("sigma", None), values)
 
 
 def reference_shares(design: Design, estimate: LmerEstimate, labels: Mapping[str, str]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from bayesmlm.families import LINKS, Family, draw, mean
 
 Parameters = Mapping[str, np.ndarray]  # auxiliary parameters by name, (draw, 1) or (draw, row)
 Extra = np.ndarray | float
+BOUNDED = {"logit", "probit", "cloglog", "cauchit"}  # links of numbers between 0 and 1
 
 
 class Outcome(Protocol):
@@ -155,7 +156,10 @@ class Generalized:
             return mean(self.family, eta, parameters)
 
     def location(self, target: np.ndarray, parameters: Parameters, weight: np.ndarray | None) -> np.ndarray:
-        """Return the linear predictor of a mean; see `Outcome.location`."""
+        """Return the linear predictor of a mean; see `Outcome.location`.
+
+        Infinite where the mean is beyond what any linear predictor gives, such as a probability of more than 1.
+        """
         name, wanted = self.family.name, target
         if self.levels or name in {"hurdle_poisson", "hurdle_negativebinomial"}:
             raise DataError(
@@ -165,11 +169,15 @@ class Generalized:
             if name.startswith(("zero_inflated_", "hurdle_")):
                 wanted = wanted / parameters["psi"]
             if name in LOGNORMAL:
-                return np.log(wanted) - np.square(parameters["sigma"]) / 2
-            found = LINKS[self.family.link].forward(wanted)
-        if self.family.link == "sqrt":
-            found = np.where(wanted < 0, np.nan, found)
-        return np.where(np.isfinite(found), found, np.nan)
+                found = np.log(wanted) - np.square(parameters["sigma"]) / 2
+            else:
+                found = LINKS[self.family.link].forward(wanted)
+        link = self.family.link
+        if link in BOUNDED or link == "log" or name in LOGNORMAL:
+            found = np.where(wanted <= 0, -np.inf, found)
+        if self.family.support in {"binomial", "unit"}:
+            found = np.where(wanted >= 1, np.inf, found)
+        return np.where(wanted < 0, np.nan, found) if link == "sqrt" else found
 
     def draw(
         self,

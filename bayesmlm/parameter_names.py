@@ -9,9 +9,11 @@ import numpy as np
 
 from bayesmlm.arithmetic import Statement, evaluate
 from bayesmlm.covariance import lower_indices, lower_pairs
+from bayesmlm.design import Design
 from bayesmlm.diagnostics import auxiliary_range, auxiliary_values
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError
+from bayesmlm.link_scale import has_link_residual, residual_draws_on_link
 from bayesmlm.tables import icc_draws
 
 
@@ -32,7 +34,9 @@ class Parameter:
     high: float = np.inf
 
 
-def parameters(posterior: Posterior, levels: Mapping[str, Sequence[str]]) -> dict[str, Parameter]:
+def parameters(
+    posterior: Posterior, levels: Mapping[str, Sequence[str]], design: Design | None = None
+) -> dict[str, Parameter]:
     """Return every parameter that a hypothesis can name, by name.
 
     Coefficients by R's name; ``sigma`` and other auxiliary parameters of the family;
@@ -52,8 +56,12 @@ def parameters(posterior: Posterior, levels: Mapping[str, Sequence[str]]) -> dic
             found[f"Sigma[{block.label}:{block.columns[k]},{block.columns[j]}]"] = _cov(i, int(k), int(j))
         for level in levels.get(block.label, ()):
             found |= {f"b[{c} {block.label}:{level}]": _effect(i, level, c) for c in block.columns}
-    for label in icc_draws(posterior)["group"].values.tolist():
-        found[f"icc_{label}"] = _icc(label)
+    generalised = design is not None and not design.family.is_gaussian_identity
+    if design is not None and generalised and not has_link_residual(design):
+        return found
+    for block in posterior.blocks:
+        if "(Intercept)" in block.columns and (generalised or posterior.sigma is not None):
+            found[f"icc_{block.label}"] = _icc(block.label, design if generalised else None)
     return found
 
 
@@ -90,8 +98,12 @@ def _effect(i: int, level: str, column: str) -> Parameter:
     return Parameter(draws)
 
 
-def _icc(label: str) -> Parameter:
-    return Parameter(lambda p: icc_draws(p).sel(group=label).values.ravel(), low=0.0, high=1.0)
+def _icc(label: str, generalised: Design | None) -> Parameter:
+    def draws(posterior: Posterior) -> np.ndarray:
+        residual = None if generalised is None else residual_draws_on_link(generalised, posterior)
+        return icc_draws(posterior, residual).sel(group=label).values.ravel()
+
+    return Parameter(draws, low=0.0, high=1.0)
 
 
 def aliases(posterior: Posterior, known: Iterable[str]) -> dict[str, str]:

@@ -18,6 +18,8 @@ import pandas as pd
 
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import Posterior
+from bayesmlm.families import mean
+from bayesmlm.left_out import known_mean, long_draws, rows_of_fit
 from bayesmlm.shares import CHUNK, flat_effects, is_nested, outer_levels
 from bayesmlm.shrinkage import effect_draws, one_factor
 from bayesmlm.tables import flat
@@ -32,10 +34,12 @@ def pooling_factors(design: Design, posterior: Posterior) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group (``Residual`` for the rows), term, n_units, r2, pooling. `r2` of a column of group effects is NaN where
+        group (``Residual`` for the rows, on the scale of the response; left out for categories), term, n_units, r2,
+        pooling. `r2` of a column of group effects is NaN where
         a level has no rows that say what the model expects of it and those that have are fewer than two.
     """
-    rows = [_data_level(design, posterior)]
+    categories = design.family.is_ordinal or design.family.is_categorical
+    rows = [] if categories else [_data_level(design, posterior)]
     factors = [one_factor(design, group).blocks[0] for group in design.ngroups]
     effects = {f.group: effect_draws(posterior, f) for f in factors}
     for factor in factors:
@@ -57,8 +61,9 @@ def _mean_variance(values: np.ndarray) -> float:
 
 
 def _data_level(design: Design, posterior: Posterior) -> tuple[str, str, int, float, float]:
-    """The rows: theta is the response, eps what is left of it."""
+    """The rows: theta is the response, eps what is left of it; of binomials the share of successes."""
     n, total = design.nobs, 0.0
+    y = design.y if design.trials is None else design.y / design.trials
     mean = np.zeros(n)
     step = max(1, CHUNK // n)
     for start in range(0, posterior.n_draws, step):
@@ -66,12 +71,19 @@ def _data_level(design: Design, posterior: Posterior) -> tuple[str, str, int, fl
         total += float(errors.var(axis=1, ddof=1).sum())
         mean += errors.sum(axis=0)
     spread, mean = total / posterior.n_draws, mean / posterior.n_draws
-    r2, pooling = 1 - spread / design.y.var(ddof=1), 1 - mean.var(ddof=1) / spread
+    r2, pooling = 1 - spread / y.var(ddof=1), 1 - mean.var(ddof=1) / spread
     return DATA_LEVEL, "y", n, float(r2), float(pooling)
 
 
 def residual_draws(design: Design, posterior: Posterior, chosen: slice | np.ndarray) -> np.ndarray:
-    """Draws of y - X beta - offset - Z b for some draws, shape (draw, n)."""
+    """Draws of y - X beta - offset - Z b for some draws, shape (draw, n).
+
+    Of other families those of y less the expected response; of binomials of the share of successes.
+    """
+    if not design.family.is_gaussian_identity:
+        rows, every = rows_of_fit(design), long_draws(design, posterior).take(chosen)
+        y = design.y if design.trials is None else design.y / design.trials
+        return y - mean(design.family, known_mean(rows, every), every.parameters)
     errors = design.y - flat(posterior.fixef)[chosen] @ design.X.T
     if design.offset is not None:
         errors -= design.offset

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesmlm.columns import as_frame
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockDraws, Posterior, block_weights, labelled, mean_ppd
 from bayesmlm.errors import BayesMLMError, PriorError
 from bayesmlm.families import draw
-from bayesmlm.newdata import NewDesign, new_design
+from bayesmlm.new_responses import new_trials
+from bayesmlm.newdata import NewDesign, new_design, new_row_values
 from bayesmlm.predictor import RowEffects, predictor_draws
 from bayesmlm.priors import Parameters, Priors, draw_parameters, log_prior
 
@@ -122,7 +124,9 @@ def group_effects(
     return normals @ np.swapaxes(root, -1, -2)
 
 
-def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: int) -> xr.DataArray:
+def prior_data(
+    design: Design, priors: Priors, newdata: Any, draws: int, seed: int, trials: Any = None
+) -> xr.DataArray:
     """Draw data sets from the prior predictive distribution.
 
     eta = X beta + sum Z b + offset and y given eta by the family, everything drawn anew for each data set. Under the
@@ -138,10 +142,13 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
         Number of data sets.
     seed
         Of all randomness.
+    trials
+        Numbers of trials of the new rows of a binomial; from their columns if None, see `new_trials`.
 
     Returns
     -------
     DataArray, dims (draw, obs)
+        Of categories their positions.
 
     Raises
     ------
@@ -156,6 +163,7 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
             "bm.fit(..., prior_only=True)"
         )
     new = None if newdata is None else new_design(design, newdata, allow_new_levels=True)
+    weights, of_rows = (design.weights, design.trials) if new is None else _new_rows(design, newdata, trials)
     rng = np.random.default_rng(seed)
     X, offset = (design.X, design.offset) if new is None else (new.X, new.offset)
     out = np.empty((draws, len(X)))
@@ -166,11 +174,19 @@ def prior_data(design: Design, priors: Priors, newdata: Any, draws: int, seed: i
         mean = predictor_draws(theta.fixef, X, offset, _drawn_effects(design, new, theta, rng))
         parameters = theta.auxiliary if theta.sigma is None else {**theta.auxiliary, "sigma": theta.sigma}
         known = {name: values[:, None] for name, values in parameters.items()}
-        trials, weights = (design.trials, design.weights) if new is None else (None, None)
-        out[part] = draw(design.family, mean, known, rng, trials, weights)
+        out[part] = draw(design.family, mean, known, rng, of_rows, weights)
     return xr.DataArray(
         out, dims=("draw", "obs"), coords={"draw": np.arange(draws), "obs": np.arange(len(X))}
     )
+
+
+def _new_rows(design: Design, newdata: Any, trials: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weights of new rows of a Gaussian model, and the numbers of trials of a binomial one."""
+    frame, weights = as_frame(newdata), None
+    if design.family.name == "gaussian" or isinstance(design.given.get("weights"), str):
+        weights = new_row_values(design, "weights", frame, None)
+    found = new_trials(design, frame, trials, weights)
+    return (weights if design.family.name == "gaussian" else None), found
 
 
 def _drawn_effects(

@@ -9,13 +9,17 @@ pooled effects are pulled from zero to them. With R = Sigma / sigma^2 and A_j = 
 which also exists where the rows of a group do not determine all its coefficients. For one column with n_j rows it is
 sd^2 / (sd^2 + sigma^2 / n_j). Where other factors are nested in the group, the rows of a group are correlated, and A_j
 is Z_j' (I + Z_l R_l Z_l')^-1 Z_j over the factors l below it. Factors that cross it are taken as known.
+
+In generalised models effects are on the scale of the link, and a row says as much of them as a Gaussian one with the
+weight w_i = (d mu / d eta)^2 / V(y_i | mu), its information on eta; A_j is Z_j'W Z_j with the posterior mean of W, and
+sigma is 1.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,9 @@ import pandas as pd
 
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import Posterior
+from bayesmlm.errors import BayesMLMError
+from bayesmlm.families import LINKS, variance
+from bayesmlm.left_out import CELLS, known_mean, long_draws, rows_of_fit
 from bayesmlm.shares import flat_cov, interval_ends, is_nested, outer_levels, residual_sd
 from bayesmlm.shrinkage import one_factor
 
@@ -54,7 +61,8 @@ def reliabilities(
     """Compute the reliability of the effects of a grouping factor, the one with most levels if `group` is None."""
     ends = interval_ends(prob)
     (block,) = one_factor(design, group).blocks
-    own = relative_covariance(posterior, block)
+    design = replace(design, weights=row_information(design, posterior))
+    own = relative_covariance(posterior, block, not design.family.is_gaussian_identity)
     n_levels, p = len(block.levels), len(block.columns)
     quantiles = np.empty((3, n_levels, p))
     of_ols = np.full((n_levels, p), np.nan)
@@ -89,15 +97,48 @@ def reliabilities(
     return Reliabilities(frame, means)
 
 
-def relative_covariance(posterior: Posterior, block: Block) -> np.ndarray:
-    """Draws of Sigma / sigma^2 of a factor's effects, all its blocks together: (chain x draw, column, column)."""
+def row_information(design: Design, posterior: Posterior) -> np.ndarray | None:
+    """Posterior means of (d mu / d eta)^2 / V(y | mu) of a generalised model's rows, times their weights, shape (n,).
+
+    Of Gaussian models the weights themselves.
+
+    Raises
+    ------
+    BayesMLMError
+        For families whose mean is not the inverse link of the linear predictor.
+    """
+    family = design.family
+    if family.is_gaussian_identity:
+        return design.weights
+    mixed = family.name.startswith(("zero_inflated_", "hurdle_", "lognormal"))
+    if mixed or family.is_ordinal or family.is_categorical:
+        raise BayesMLMError(
+            f"the reliability of group effects is not defined for {family.spelled} models: what a row says of them is "
+            "not a single number"
+        )
+    rows, every = rows_of_fit(design), long_draws(design, posterior)
+    total, step = np.zeros(design.nobs), max(1, CELLS // design.nobs)
+    for start in range(0, len(every), step):
+        draws = every.take(slice(start, start + step))
+        eta = known_mean(rows, draws)
+        spread = variance(family, eta, draws.parameters, design.trials)
+        slope = LINKS[family.link].slope(eta)
+        total += np.divide(slope**2, spread, out=np.zeros_like(eta), where=spread > 0).sum(axis=0)
+    return total / len(every) * (1.0 if design.weights is None else design.weights)
+
+
+def relative_covariance(posterior: Posterior, block: Block, absolute: bool = False) -> np.ndarray:
+    """Draws of Sigma / sigma^2 of a factor's effects, all its blocks together: (chain x draw, column, column).
+
+    `absolute` for those of Sigma.
+    """
     p = len(block.columns)
     out = np.zeros((posterior.n_draws, p, p))
     for draws in posterior.blocks:
         if draws.group == block.group:
             at = [block.columns.index(c) for c in draws.columns]
             out[:, np.array(at)[:, None], at] += flat_cov(draws)
-    return out / residual_sd(posterior)[:, None, None] ** 2
+    return out if absolute else out / residual_sd(posterior)[:, None, None] ** 2
 
 
 def _level_frame(block: Block, quantiles: np.ndarray, of_ols: np.ndarray) -> pd.DataFrame:
@@ -154,7 +195,8 @@ def _informations(
     chain = [*below, block]
     Z = np.hstack([b.Z for b in chain])
     finest = _products(Z, chain[0].index, len(chain[0].levels), design.weights)
-    relative = [relative_covariance(posterior, b) for b in below]
+    absolute = not design.family.is_gaussian_identity
+    relative = [relative_covariance(posterior, b, absolute) for b in below]
     upward = [outer_levels(a, b) for a, b in itertools.pairwise(chain)]
     home = np.arange(len(chain[0].levels))
     for step in upward:

@@ -50,6 +50,8 @@ STATISTICS: dict[str, Statistic] = {
     "dispersion": lambda y: _variance(y) / y.mean(axis=-1),
 }
 DEFAULT = ("mean", "sd", "min", "max")
+COUNTED = {"count", "binomial", "ordinal", "categorical"}
+MOST_VALUES = 40  # values of a count with a row each; beyond, ranges of values
 
 
 def replicates(
@@ -131,9 +133,10 @@ def check_frame(
         else [np.flatnonzero(group.index == g) for g in range(len(group.levels))]
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        observed = _all(named, parts, _shares(design, design.y[None]))[0]
+        observed = _all(named, parts, observed_values(design, design.y[None]))[0]
         found = [
-            _all(named, parts, _shares(design, y_rep)) for y_rep in replicates(design, posterior, draws, seed)
+            _all(named, parts, observed_values(design, y_rep))
+            for y_rep in replicates(design, posterior, draws, seed)
         ]
     rep = np.concatenate(found)  # (draw, statistic, part)
     low, mid, high = np.quantile(rep, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
@@ -146,8 +149,55 @@ def check_frame(
     return pd.DataFrame(columns | {name: values.ravel() for name, values in numbers.items()})
 
 
-def _shares(design: Design, y: np.ndarray) -> np.ndarray:
-    """Return shares of successes of binomials with several trials, and other responses as they are."""
+def count_frame(
+    design: Design, posterior: Posterior, draws: int | None, prob: float, seed: int
+) -> pd.DataFrame:
+    """Compare how often each value occurs among the responses with how often it does among replicated ones.
+
+    Returns
+    -------
+    DataFrame
+        One row per value of a count, category, or 0 and 1: value (text; of many values a range, ``"20-24"``), y (rows
+        with it), y_rep (their median number in replicated data), conf_low, conf_high.
+
+    Raises
+    ------
+    DataError
+        For responses that are not counts or categories.
+    """
+    if not isinstance(prob, float) or not 0 < prob < 1:
+        raise DataError(f"prob = {prob!r}: give a number between 0 and 1")
+    if not has_counted_values(design):
+        raise DataError(
+            f"{design.response} is not a count or a category, so that values do not repeat: pp_check() and plot_ppc() "
+            "compare its distribution"
+        )
+    sets = np.concatenate(list(replicates(design, posterior, draws, seed)))
+    if design.response_levels:
+        starts, names = np.arange(len(design.response_levels)), list(design.response_levels)
+    else:
+        most = int(max(design.y.max(), np.quantile(sets, 0.999)))
+        width = -(-(most + 1) // MOST_VALUES)
+        starts = np.arange(0, most + 1, width)
+        names = [f"{a}" if width == 1 else f"{a}-{a + width - 1}" for a in starts]
+        names[-1] += "" if sets.max() <= most else "+"
+
+    def counts(y: np.ndarray) -> np.ndarray:
+        return np.bincount(np.searchsorted(starts, y, side="right") - 1, minlength=len(starts))
+
+    made = np.array([counts(y) for y in sets])
+    low, middle, high = np.quantile(made, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    numbers = {"y": counts(design.y), "y_rep": middle, "conf_low": low, "conf_high": high}
+    return pd.DataFrame({"value": names, **numbers})
+
+
+def has_counted_values(design: Design) -> bool:
+    """Whether responses are counts, 0 and 1, or categories; not numbers of successes of several trials."""
+    return design.trials is None and design.family.support in COUNTED
+
+
+def observed_values(design: Design, y: np.ndarray) -> np.ndarray:
+    """Return responses (..., n) as they are looked at: of binomials with several trials the shares of successes."""
     return y if design.trials is None else y / design.trials
 
 

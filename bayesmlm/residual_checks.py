@@ -2,8 +2,11 @@
 
 For a posterior the errors are realized ones (Chaloner & Brant 1988, Biometrika 75, 651-659): in each draw what is left
 of the response over sigma, and each group effect over its standard deviation. If the model is right these are standard
-normal, before anything is estimated, and no correction for shrinkage is needed. For a reference fit they are the scaled
-residuals, and the BLUPs over the standard deviation that they should have, sqrt(sd^2 - conditional sd^2).
+normal, before anything is estimated, and no correction for shrinkage is needed. In generalised models the errors of
+the rows are randomised quantile residuals (Dunn & Smyth 1996, Journal of Computational and Graphical Statistics 5,
+236-244), normal quantiles of the probability that the model gives to a response at most as large. For a reference fit
+they are the scaled residuals, and the BLUPs over the standard deviation that they should have, sqrt(sd^2 - conditional
+sd^2).
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from scipy.stats import f as f_distribution
 
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import Posterior
+from bayesmlm.errors import BayesMLMError
+from bayesmlm.families import draw, log_density, mean, quantile_residuals, random_probabilities, variance
+from bayesmlm.left_out import Draws, known_mean, long_draws, rows_of_fit
 from bayesmlm.pooling_factors import DATA_LEVEL, residual_draws
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.shares import flat_effects, interval_ends, residual_sd
@@ -78,6 +84,12 @@ class ResidualChecks:
     outliers : DataFrame
         group, term, level (row or group), value (mean standardized error), probability that it is beyond `limit`, which
         the largest of n normal errors exceeds in 5 % of cases. Those with a probability above one half.
+    counts : DataFrame or None
+        Of generalised models: check, observed, expected, ratio (observed / expected) with ratio_low and ratio_high,
+        p_value. ``dispersion``: mean of (y - mu)^2 / V(y | mu), beside that of replicated data; above 1 the responses
+        are spread more than the family says. ``zeros`` of counts and binomials: number of zeros, beside the expected
+        number. p_value is the probability that replicated data have more, half of ties included (Gelman, Meng & Stern
+        1996, Statistica Sinica 6, 733-807).
     """
 
     shape: pd.DataFrame
@@ -86,23 +98,106 @@ class ResidualChecks:
     by_group: pd.DataFrame
     levene: pd.DataFrame
     outliers: pd.DataFrame
+    counts: pd.DataFrame | None = None
 
 
-def posterior_checks(design: Design, posterior: Posterior, prob: float = 0.9) -> ResidualChecks:
-    """Check the errors of a posterior, on up to 400 of its draws, evenly spread."""
+def posterior_checks(
+    design: Design, posterior: Posterior, prob: float = 0.9, seed: int = 0
+) -> ResidualChecks:
+    """Check the errors of a posterior, on up to 400 of its draws, evenly spread.
+
+    `seed` is that of the random numbers of quantile residuals and replicated data.
+    """
     keep = int(np.clip(NUMBERS // design.nobs, 20, MOST_DRAWS))
     chosen = np.unique(
         np.linspace(0, posterior.n_draws - 1, min(keep, posterior.n_draws)).round().astype(int)
     )
-    raw = residual_draws(design, posterior, chosen)
-    fitted = design.y - raw.mean(axis=0)
-    root = 1.0 if design.weights is None else np.sqrt(design.weights)
-    errors = [Errors(DATA_LEVEL, "y", (), raw * root / residual_sd(posterior)[chosen, None])]
+    counts = None
+    if design.family.is_gaussian_identity:
+        raw = residual_draws(design, posterior, chosen)
+        fitted = design.y - raw.mean(axis=0)
+        root = 1.0 if design.weights is None else np.sqrt(design.weights)
+        errors = [Errors(DATA_LEVEL, "y", (), raw * root / residual_sd(posterior)[chosen, None])]
+    else:
+        every, rng = long_draws(design, posterior).take(chosen), np.random.default_rng(seed)
+        eta = known_mean(rows_of_fit(design), every)
+        errors = [Errors(DATA_LEVEL, "y", (), _quantile_residuals(design, every, eta, rng))]
+        if design.family.is_ordinal:
+            fitted = eta.mean(axis=0)
+        else:
+            fitted = mean(design.family, eta, every.parameters).mean(axis=0)
+            counts = _count_checks(design, every, eta, rng, prob)
     for block, draws in zip(design.blocks, posterior.blocks, strict=True):
         b, sd = flat_effects(block, draws)[chosen], draws.sd.values.reshape(-1, len(draws.columns))[chosen]
         for j, column in enumerate(draws.columns):
             errors.append(Errors(draws.label, column, draws.levels, b[..., j] / sd[:, j, None]))
-    return _checks(design, errors, fitted, prob)
+    return _checks(design, errors, fitted, prob, counts)
+
+
+def _quantile_residuals(
+    design: Design, draws: Draws, eta: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    if design.family.is_categorical:
+        raise BayesMLMError(f"{design.response} has categories without an order, and no residuals")
+    weights = design.weights if design.family.name == "gaussian" else None
+    return quantile_residuals(design.family, design.y, eta, draws.parameters, rng, design.trials, weights)
+
+
+def predictive_quantiles(
+    design: Design, posterior: Posterior, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fitted values of a generalised model and normal quantiles of P(y_rep <= y | data), each (n,).
+
+    P is averaged over up to 400 draws, and drawn between P(y_rep < y) and P(y_rep <= y) where a response has a
+    probability of its own. Because y is among the data, the quantiles are a little less spread than standard normal.
+    """
+    if design.family.is_ordinal or design.family.is_categorical:
+        raise BayesMLMError(f"{design.response} is a category and has no residuals to draw: see pp_check()")
+    keep = min(posterior.n_draws, int(np.clip(NUMBERS // design.nobs, 20, MOST_DRAWS)))
+    chosen = np.unique(np.linspace(0, posterior.n_draws - 1, keep).round().astype(int))
+    draws = long_draws(design, posterior).take(chosen)
+    eta = known_mean(rows_of_fit(design), draws)
+    weights = design.weights if design.family.name == "gaussian" else None
+    u = np.broadcast_to(np.random.default_rng(seed).random(design.nobs), eta.shape)
+    p = random_probabilities(design.family, design.y, eta, draws.parameters, u, design.trials, weights)
+    fitted = mean(design.family, eta, draws.parameters).mean(axis=0)
+    return fitted, norm.ppf(np.clip(p.mean(axis=0), 1e-15, 1 - 1e-15))
+
+
+def _count_checks(
+    design: Design, draws: Draws, eta: np.ndarray, rng: np.random.Generator, prob: float
+) -> pd.DataFrame:
+    """Dispersion and zeros of the responses beside those of replicated ones."""
+    family, m = design.family, design.trials
+    weights = design.weights if family.name == "gaussian" else None
+    y_rep = draw(family, eta, draws.parameters, rng, m, weights)
+    mu = mean(family, eta, draws.parameters)
+    spread = variance(family, eta, draws.parameters, m) / (1.0 if weights is None else weights)
+    share = 1.0 if m is None else m
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen, made = (np.nanmean((y / share - mu) ** 2 / spread, axis=1) for y in (design.y, y_rep))
+    rows = [_count_row("dispersion", seen, made, np.ones(len(seen)), prob)]
+    if family.support in {"count", "binomial", "nonnegative"}:
+        none = np.exp(log_density(family, np.zeros(design.nobs), eta, draws.parameters, m)).sum(axis=1)
+        observed = np.full(len(eta), float((design.y == 0).sum()))
+        rows.append(_count_row("zeros", observed, (y_rep == 0).sum(axis=1), none, prob))
+    return pd.DataFrame(rows)
+
+
+def _count_row(
+    name: str, seen: np.ndarray, made: np.ndarray, expected: np.ndarray, prob: float
+) -> dict[str, object]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, middle, high = np.quantile(seen / expected, [(1 - prob) / 2, 0.5, (1 + prob) / 2])
+    return {
+        "check": name,
+        "observed": float(np.median(seen)),
+        "expected": float(np.median(expected)),
+        "ratio": middle,
+        "ratio_low": low,
+        "ratio_high": high,
+        "p_value": float(np.mean(made > seen) + np.mean(made == seen) / 2),
+    }
 
 
 def reference_checks(design: Design, estimate: LmerEstimate) -> ResidualChecks:
@@ -119,7 +214,13 @@ def reference_checks(design: Design, estimate: LmerEstimate) -> ResidualChecks:
     return _checks(design, errors, estimate.fitted, 0.9)
 
 
-def _checks(design: Design, errors: list[Errors], fitted: np.ndarray, prob: float) -> ResidualChecks:
+def _checks(
+    design: Design,
+    errors: list[Errors],
+    fitted: np.ndarray,
+    prob: float,
+    counts: pd.DataFrame | None = None,
+) -> ResidualChecks:
     ends = interval_ends(prob)
     residuals = errors[0].draws
     groups = {b.group: b for b in design.blocks}
@@ -135,6 +236,7 @@ def _checks(design: Design, errors: list[Errors], fitted: np.ndarray, prob: floa
             [_levene(residuals, b) for b in groups.values()], columns=["group", "F", "df1", "df2", "chance"]
         ),
         outliers=pd.concat(outliers, ignore_index=True),
+        counts=counts,
     )
 
 

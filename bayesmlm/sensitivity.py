@@ -10,7 +10,9 @@ from bayesmlm.crossprod import cross_products, orthogonal_basis
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior, kept_effects, labelled
 from bayesmlm.errors import BayesMLMError, PriorError, did_you_mean
+from bayesmlm.group_density import joint_log_density
 from bayesmlm.kernels.gaussian import gaussian_kernel
+from bayesmlm.left_out import long_draws, row_log_density, rows_by_group, rows_of_fit
 from bayesmlm.prior_posterior import parameter_rows, parameter_values
 from bayesmlm.priors import Priors, log_prior
 
@@ -41,17 +43,26 @@ def posterior_log_prior(design: Design, priors: Priors, posterior: Posterior) ->
         raise PriorError(
             f"the density of the priors cannot be evaluated: {which}; give priors such as bm.normal()"
         )
-    assert posterior.sigma is not None
     sds, corrs = tuple(b.sd.values for b in posterior.blocks), tuple(b.corr.values for b in posterior.blocks)
-    parts = log_prior(design, priors, posterior.fixef.values, posterior.sigma.values, sds, corrs)
+    sigma = None if posterior.sigma is None else posterior.sigma.values
+    others = {name: x.values for name, x in posterior.auxiliary.items()}
+    parts = log_prior(design, priors, posterior.fixef.values, sigma, sds, corrs, others)
     return {name: labelled(values) for name, values in parts.items()}
 
 
 def marginal_log_likelihood(design: Design, posterior: Posterior) -> xr.DataArray:
     """Log-likelihood of all rows at each draw, group effects integrated out: log N(y; X beta, sigma^2 V).
 
-    V = W^-1 + Z Lambda Lambda'Z', by the sums over rows of `bayesmlm.kernels.marginal`; one evaluation per draw.
+    V = W^-1 + Z Lambda Lambda'Z', by the sums over rows of `bayesmlm.kernels.marginal`; one evaluation per draw. Of
+    generalised models with one grouping factor the integrals are those of `bayesmlm.group_density`.
+
+    Raises
+    ------
+    BayesMLMError
+        For generalised models with several grouping factors, whose effects cannot be integrated out group by group.
     """
+    if not design.family.is_gaussian_identity:
+        return _general_marginal(design, posterior)
     assert posterior.sigma is not None
     cp = cross_products(design, orthogonal_basis(design))
     kernel, n = gaussian_kernel(cp), design.nobs
@@ -77,7 +88,12 @@ def marginal_log_likelihood(design: Design, posterior: Posterior) -> xr.DataArra
 
 
 def conditional_log_likelihood(design: Design, posterior: Posterior) -> xr.DataArray:
-    """Log-likelihood of all rows at each draw, given the group effects: sum log N(y_i; mu_i, sigma^2 / w_i)."""
+    """Log-likelihood of all rows at each draw, given the group effects: sum log N(y_i; mu_i, sigma^2 / w_i).
+
+    Of generalised models the sum of the rows' log-densities under their family.
+    """
+    if not design.family.is_gaussian_identity:
+        return _general_conditional(design, posterior)
     assert posterior.sigma is not None
     n, size = design.nobs, posterior.n_draws
     beta = posterior.fixef.values.reshape(size, -1)
@@ -102,6 +118,29 @@ def conditional_log_likelihood(design: Design, posterior: Posterior) -> xr.DataA
     return labelled(value.reshape(posterior.sigma.shape))
 
 
+def _general_marginal(design: Design, posterior: Posterior) -> xr.DataArray:
+    groups = {b.group for b in design.blocks}
+    if len(groups) > 1:
+        raise BayesMLMError(
+            f"the effects of {' and '.join(sorted(groups))} cannot be integrated out together in a "
+            f"{design.family.spelled} model: use likelihood='conditional'"
+        )
+    rows, index = rows_of_fit(design), design.blocks[0].index
+    draws = long_draws(design, posterior, frozenset())
+    value = np.sum([joint_log_density(part, draws) for part in rows_by_group(rows, index)], axis=0)
+    return labelled(value.reshape(posterior.fixef.shape[:2]))
+
+
+def _general_conditional(design: Design, posterior: Posterior) -> xr.DataArray:
+    rows, draws = rows_of_fit(design), long_draws(design, posterior)
+    step = max(1, CHUNK // design.nobs)
+    parts = [
+        row_log_density(rows, draws.take(slice(start, start + step))).sum(axis=1)
+        for start in range(0, len(draws), step)
+    ]
+    return labelled(np.concatenate(parts).reshape(posterior.fixef.shape[:2]))
+
+
 LIKELIHOODS = {"marginal": marginal_log_likelihood, "conditional": conditional_log_likelihood}
 
 
@@ -111,7 +150,7 @@ def sensitivity_frame(
     posterior: Posterior,
     threshold: float = THRESHOLD,
     by_prior: bool = False,
-    likelihood: str = "marginal",
+    likelihood: str | None = None,
 ) -> pd.DataFrame:
     """Power-scaling sensitivity of every parameter to its prior and to the likelihood (Kallioinen et al. 2024).
 
@@ -133,7 +172,8 @@ def sensitivity_frame(
         Whether to add the sensitivity to each part of the prior by itself: columns ``prior: intercept``,
         ``prior: slopes``, ``prior: sigma``, ``prior: covariance (<block>)``.
     likelihood
-        "marginal", or "conditional" on the group effects as priorsense has it with brms: then a fixed effect that is
+        "marginal", the default, or "conditional", that of generalised models with several grouping factors, on the
+        group effects as priorsense has it with brms: then a fixed effect that is
         uncertain because there are few groups, however many rows, does not depend on the likelihood.
 
     Returns
@@ -152,6 +192,9 @@ def sensitivity_frame(
     """
     if not isinstance(threshold, int | float) or not threshold > 0:
         raise BayesMLMError(f"threshold = {threshold!r}: give a positive number, such as {THRESHOLD:g}")
+    if likelihood is None:
+        several = len({b.group for b in design.blocks}) > 1 and not design.family.is_gaussian_identity
+        likelihood = "conditional" if several else "marginal"
     if likelihood not in LIKELIHOODS:
         hint = did_you_mean(str(likelihood), LIKELIHOODS)
         raise BayesMLMError(f"likelihood = {likelihood!r}: choose 'marginal' or 'conditional'.{hint}")

@@ -19,7 +19,7 @@ from bayesmlm.diagnostics import (
     parameter_draws,
     variance_draws,
 )
-from bayesmlm.draws import SAMPLE, Posterior, mean_cov
+from bayesmlm.draws import SAMPLE, Posterior, labelled, mean_cov
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
@@ -396,12 +396,12 @@ def coef_frames(
     return out
 
 
-def icc_draws(posterior: Posterior, residual: float | None = None) -> xr.DataArray:
-    """Draws of each block's intraclass correlation: its intercept variance over the sum of all and the residual's.
+def icc_draws(posterior: Posterior, residual: np.ndarray | None = None) -> xr.DataArray:
+    """Draws of each block's intraclass correlation: its intercept variance over the sum of all and of the residual.
 
     (chain, draw, group); blocks without an intercept column are left out. With varying slopes it is the
-    ICC where the slopes' predictors are 0. The residual variance is `residual`, that of a latent response, or sigma^2;
-    without either there is none.
+    ICC where the slopes' predictors are 0. The residual variance is sigma^2, or that of `residual` on the scale of
+    the link, shape (chain x draw,); see `bayesmlm.link_scale`.
     """
     with_intercept = [b for b in posterior.blocks if "(Intercept)" in b.columns]
     if not with_intercept or (posterior.sigma is None and residual is None):
@@ -409,9 +409,10 @@ def icc_draws(posterior: Posterior, residual: float | None = None) -> xr.DataArr
     variances = [b.sd.sel(column="(Intercept)", drop=True) ** 2 for b in with_intercept]
     names = xr.DataArray([b.label for b in with_intercept], dims="group", name="group")
     stacked = xr.concat(variances, dim=names).transpose(*SAMPLE, "group")
-    total = stacked.sum("group")
-    total = total + (residual or 0.0) if posterior.sigma is None else total + posterior.sigma**2
-    return stacked / total
+    if residual is not None:
+        return stacked / (stacked.sum("group") + labelled(residual.reshape(posterior.fixef.shape[:2])))
+    assert posterior.sigma is not None
+    return stacked / (stacked.sum("group") + posterior.sigma**2)
 
 
 def _empty_like(posterior: Posterior) -> xr.DataArray:

@@ -48,10 +48,12 @@ def kept_data(design: Design) -> Any:
 def with_new_response(design: Design, y: np.ndarray) -> Design:
     """Return a design for another response, shape (n,), of the same rows; its data are the rows used, with it.
 
-    A transformed response leaves no data: its inverse is not known, and `update` then asks for some.
+    A transformed response leaves no data: its inverse is not known, and `update` then asks for some. Neither does one
+    of categories or of successes; `y` is then positions of categories, or numbers of successes of the same trials.
     """
     name = design.formula.response
-    frame = design.frame.assign(**{name.name: y}) if isinstance(name, Name) else None
+    numbers = design.trials is None and not design.response_levels
+    frame = design.frame.assign(**{name.name: y}) if isinstance(name, Name) and numbers else None
     given = {key: None if value is None else _on_rows(value, design) for key, value in design.given.items()}
     kept = design.frame if frame is None else frame
     rows, n = np.arange(design.nobs), design.nobs

@@ -16,20 +16,22 @@ from bayesmlm.covariance import VarCorr
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError
-from bayesmlm.shares import interval_ends, residual_sd
+from bayesmlm.shares import interval_ends
 
 Components = Mapping[tuple[str, str], np.ndarray]  # (group, term) -> variance, one or one per draw
 RESIDUAL = ("Residual", "sd__Observation")
 
 
-def posterior_components(posterior: Posterior) -> dict[tuple[str, str], np.ndarray]:
-    """Draws of every variance, by block label and broom.mixed's term."""
+def posterior_components(posterior: Posterior, residual: bool = True) -> dict[tuple[str, str], np.ndarray]:
+    """Draws of every variance, by block label and broom.mixed's term; sigma^2 last, if it is wanted."""
     out = {
         (b.label, f"sd__{c}"): b.sd.sel(column=c).values.ravel() ** 2
         for b in posterior.blocks
         for c in b.columns
     }
-    return {**out, RESIDUAL: residual_sd(posterior) ** 2}
+    if residual and posterior.sigma is not None:
+        out[RESIDUAL] = posterior.sigma.values.ravel() ** 2
+    return out
 
 
 def reference_components(varcorr: VarCorr) -> dict[tuple[str, str], np.ndarray]:
@@ -51,6 +53,9 @@ def check_same_response(design: Design, null: Design) -> None:
         )
     if not np.array_equal(design.y, null.y):
         raise DataError(f"the null model explains {null.response}, this one {design.response}")
+    if design.family != null.family:
+        kinds = " and ".join(f"{d.family.spelled} [{d.family.spelled_link}]" for d in (null, design))
+        raise DataError(f"the variances of {kinds} models are on different scales")
 
 
 def variance_changes(own: Components, null: Components, prob: float | None = 0.9) -> pd.DataFrame:

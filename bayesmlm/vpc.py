@@ -20,7 +20,8 @@ from bayesmlm.design import Block, Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.shares import flat_cov, interval_ends, residual_sd
+from bayesmlm.link_scale import residual_draws_on_link
+from bayesmlm.shares import flat_cov, interval_ends
 from bayesmlm.syntax import names_in
 
 GRID = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -115,22 +116,36 @@ def block_columns(design: Design, block: Block, frame: pd.DataFrame) -> np.ndarr
 
 
 def variance_partition(
-    design: Design, posterior: Posterior, at: Any = None, prob: float = 0.9
+    design: Design,
+    posterior: Posterior,
+    at: Any = None,
+    prob: float = 0.9,
+    approximation: str | None = None,
 ) -> pd.DataFrame:
     """Divide the variance of the response given its expectation over levels, at values of the predictors.
+
+    In generalised models that of the linear predictor and of the distribution on the scale of the link, which is one
+    of `bayesmlm.variance.APPROXIMATIONS`; `bayesmlm.response_partition` divides the variance of the response itself.
 
     Returns
     -------
     DataFrame
         One row per point of `at` and source: the columns of `at`; group (a block's label, or ``Residual``); variance,
-        z' Sigma z of the block or sigma^2, and share, its part of the sum over all: posterior medians, with central
-        intervals ``*_low`` and ``*_high`` of probability `prob`.
+        z' Sigma z of the block or the residual one, and share, its part of the sum over all: posterior medians, with
+        central intervals ``*_low`` and ``*_high`` of probability `prob`.
     """
     ends = interval_ends(prob)
     frame = predictor_frame(design, at)
-    variances = _variances(design, posterior, frame)
-    shares = variances / variances.sum(axis=-1, keepdims=True)
+    variances = _variances(design, posterior, frame, approximation)
     sources = [*(b.label for b in design.blocks), RESIDUAL]
+    return partition_frame(frame, sources, variances, ends)
+
+
+def partition_frame(
+    frame: pd.DataFrame, sources: list[str], variances: np.ndarray, ends: list[float]
+) -> pd.DataFrame:
+    """Summarise variances (draw, point, source) and their shares, at points of which `frame` has one row each."""
+    shares = variances / variances.sum(axis=-1, keepdims=True)
     table = _spread(frame, sources)
     for name, values in (("variance", variances), ("share", shares)):
         low, middle, high = np.quantile(values, [ends[0], 0.5, ends[1]], axis=0)
@@ -138,11 +153,13 @@ def variance_partition(
     return pd.DataFrame(table)
 
 
-def _variances(design: Design, posterior: Posterior, frame: pd.DataFrame) -> np.ndarray:
+def _variances(
+    design: Design, posterior: Posterior, frame: pd.DataFrame, approximation: str | None
+) -> np.ndarray:
     """Variance that each block and the residuals give to a row: (chain x draw, point, source)."""
-    sigma = residual_sd(posterior)
-    out = np.empty((len(sigma), len(frame), len(design.blocks) + 1))
-    out[..., -1] = sigma[:, None] ** 2
+    residual = residual_draws_on_link(design, posterior, approximation)
+    out = np.empty((len(residual), len(frame), len(design.blocks) + 1))
+    out[..., -1] = residual[:, None]
     for k, (block, draws) in enumerate(zip(design.blocks, posterior.blocks, strict=True)):
         Z = block_columns(design, block, frame)
         out[..., k] = np.einsum("ma,sab,mb->sm", Z, flat_cov(draws), Z, optimize=True)

@@ -46,6 +46,7 @@ ORDER = [
     "sampling",
     "diagnostics",
     "tables",
+    "link_scale",
     "intervals",
     "observations",
     "glmm_rows",
@@ -76,6 +77,7 @@ ORDER = [
     "doctoring",
     "shares",
     "vpc",
+    "response_partition",
     "design_effects",
     "variance_explained",
     "reliability",
@@ -112,6 +114,7 @@ SAMPLER_MODULES = {"model", "sampling"}
 SAMPLER_FREE = {
     "diagnostics",
     "tables",
+    "link_scale",
     "comparison",
     "shrinkage",
     "report",
@@ -121,6 +124,7 @@ SAMPLER_FREE = {
     "changes",
     "shares",
     "vpc",
+    "response_partition",
     "ranks",
 }
 SAMPLER_FREE |= {"explaining", "doctoring"}

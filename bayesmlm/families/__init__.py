@@ -10,8 +10,10 @@ from bayesmlm.families.likelihood import (
     variance,
 )
 from bayesmlm.families.links import LINKS, Link, log_probabilities
+from bayesmlm.families.quantile import DISCRETE, distribution, quantile_residuals, random_probabilities
 
 __all__ = [
+    "DISCRETE",
     "GAUSSIAN",
     "KINDS",
     "LINKS",
@@ -19,11 +21,14 @@ __all__ = [
     "Kind",
     "Link",
     "category_log_probabilities",
+    "distribution",
     "draw",
     "latent_variance",
     "log_density",
     "log_probabilities",
     "mean",
+    "quantile_residuals",
+    "random_probabilities",
     "read_family",
     "variance",
 ]

@@ -14,7 +14,8 @@ from bayesmlm.fits.comparing import checked_reference
 from bayesmlm.folds import grouping
 from bayesmlm.frequentist import ReferenceFit
 from bayesmlm.ranks import rank_table
-from bayesmlm.replicates import check_frame
+from bayesmlm.replicates import check_frame, count_frame, has_counted_values
+from bayesmlm.residual_checks import predictive_quantiles
 from bayesmlm.scores import unit_scores
 from bayesmlm.shrinkage import one_factor
 from bayesmlm.views.chains import chain_tree, energy_tree
@@ -42,7 +43,9 @@ class CheckPictures(Sampled):
         """Draw residuals against fitted values and normal quantiles, their spread, and quantiles of group effects.
 
         Residuals are y minus the posterior mean of its expectation, over the posterior median of sigma; group effects
-        are posterior medians. The tables are those of `bayesmlm.views.residuals`.
+        are posterior medians. In generalised models residuals are normal quantiles of the probability that the model
+        gives to a response at most as large, randomised for counts (Dunn & Smyth 1996). The tables are those of
+        `bayesmlm.views.residuals`.
 
         Parameters
         ----------
@@ -61,7 +64,11 @@ class CheckPictures(Sampled):
             np.median(kept_effects(b, d), axis=(0, 1))
             for b, d in zip(self.design.blocks, self.posterior.blocks, strict=True)
         ]
-        tables = check_tables(self.design, self.fitted(), self.sigma, effects, group, label, n_outliers)
+        if self.design.family.is_gaussian_identity:
+            fitted, scaled = self.fitted(), None
+        else:
+            fitted, scaled = predictive_quantiles(self.design, self.posterior, self.settings.seed)
+        tables = check_tables(self.design, fitted, self.sigma, effects, group, label, n_outliers, scaled)
         words = {"label": one_factor(self.design, group).blocks[0].group, "response": self.design.response}
         return plot_check(*tables, ax=ax, **{**words, **style})
 
@@ -173,6 +180,9 @@ class CheckPictures(Sampled):
     ) -> Axes:
         """Draw the data among data that the model makes: densities or, by group, a statistic with its interval.
 
+        Of counts and categories bars of how often each value occurs, with intervals (``root=True`` for a rootogram,
+        which draws square roots); of binomials with several trials densities of the shares of successes.
+
         Parameters
         ----------
         group
@@ -181,7 +191,7 @@ class CheckPictures(Sampled):
         stat
             One statistic, as for `pp_check`.
         draws
-            How many data sets to make; 50 for densities, all draws for a statistic if None.
+            How many data sets to make; 50 for densities, all draws for bars and statistics if None.
         prob
             Of the intervals.
         seed
@@ -194,9 +204,12 @@ class CheckPictures(Sampled):
         DataError
             For an unknown group or statistic, or more data sets than there are draws.
         """
-        from bayesmlm.plots import plot_ppc, plot_ppc_groups
+        from bayesmlm.plots import plot_ppc, plot_ppc_counts, plot_ppc_groups
 
         own = self.settings.seed if seed is None else seed
+        if group is None and has_counted_values(self.design):
+            table = count_frame(self.design, self.posterior, draws, prob, own)
+            return plot_ppc_counts(table, ax=ax, prob=prob, **{"xlabel": self.design.response, **style})
         if group is None:
             wanted = min(50, self.posterior.n_draws) if draws is None else draws
             curves = replication_densities(self.design, self.posterior, wanted, own)

@@ -27,7 +27,7 @@ from bayesmlm.predictive_fit import (
     smoothed_frame,
     waic_sentences,
 )
-from bayesmlm.replicates import check_frame, replicates
+from bayesmlm.replicates import check_frame, count_frame, replicates
 from bayesmlm.report import Report, loo_comparison_report
 
 
@@ -220,6 +220,29 @@ class Criticism(Sampled):
         own = self.settings.seed if seed is None else seed
         chosen = None if group is None else grouping(self.design, group)
         return check_frame(self.design, self.posterior, stat, chosen, draws, prob, own)
+
+    def pp_check_counts(
+        self, *, draws: int | None = None, prob: float = 0.9, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Posterior predictive check of counts or categories: how often each value occurs, and in replicated data.
+
+        Parameters
+        ----------
+        draws, prob, seed
+            As for `pp_check`.
+
+        Returns
+        -------
+        DataFrame
+            value, y, y_rep, conf_low, conf_high; see `bayesmlm.replicates.count_frame`. `plot_ppc` draws it.
+
+        Raises
+        ------
+        DataError
+            For other responses.
+        """
+        own = self.settings.seed if seed is None else seed
+        return count_frame(self.design, self.posterior, draws, prob, own)
 
     def pp_check_draws(self, draws: int | None = 50, *, seed: int | None = None) -> np.ndarray:
         """Replicated responses y_rep of the rows of the fit, shape (draws, nobs); all draws if None."""

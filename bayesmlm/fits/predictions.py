@@ -304,7 +304,7 @@ class Predictions(Sampled):
             p_direction, the share of draws in which a change of this sign leads towards the target; crosses_zero,
             whether the interval of the slope includes 0. Medians and quantiles: a ratio whose denominator may be 0 has
             no mean, and where crosses_zero is true, no bounds at this `prob` either (Fieller 1954, Journal of the Royal
-            Statistical Society B 16, 175-185).
+            Statistical Society B 16, 175-185). Infinite where no change is enough, as for a probability above 1.
 
         Raises
         ------

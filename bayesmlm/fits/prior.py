@@ -27,7 +27,7 @@ class PriorViews(Sampled):
     """A fit whose priors can be looked at."""
 
     def prior_predictive(
-        self, draws: int = 200, seed: int | None = None, newdata: Any = None
+        self, draws: int = 200, seed: int | None = None, newdata: Any = None, trials: Any = None
     ) -> xr.DataArray:
         """Draw data sets from the prior predictive distribution; see `bayesmlm.prior_draws.prior_data`.
 
@@ -39,13 +39,15 @@ class PriorViews(Sampled):
             Seed; the fit's own if None.
         newdata
             Rows to predict, whose grouping factors may have new levels; the rows of the fit if None.
+        trials
+            Numbers of trials of new rows of a binomial model; from their columns if None.
 
         Returns
         -------
         DataArray, dims (draw, obs)
         """
         chosen = self.settings.seed if seed is None else seed
-        return prior_data(self.design, self.priors, newdata, draws, chosen)
+        return prior_data(self.design, self.priors, newdata, draws, chosen, trials)
 
     def prior_posterior(self, pars: str | Iterable[str] | None = None, prob: float = 0.9) -> pd.DataFrame:
         """Medians and intervals of prior and posterior, and how much the data narrowed each parameter.
@@ -70,7 +72,7 @@ class PriorViews(Sampled):
         return plot_prior_posterior(table, **style)
 
     def prior_sensitivity(
-        self, threshold: float = THRESHOLD, by_prior: bool = False, likelihood: str = "marginal"
+        self, threshold: float = THRESHOLD, by_prior: bool = False, likelihood: str | None = None
     ) -> pd.DataFrame:
         """How much each parameter's posterior depends on its prior and on the data, by power-scaling.
 

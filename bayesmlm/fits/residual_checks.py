@@ -55,11 +55,13 @@ class LevelChecks(Sampled):
         """Are the errors of every level normal, with the same spread everywhere, and which stand out?
 
         Tables ``.shape``, ``.quantiles``, ``.by_fitted``, ``.by_group``, ``.levene``, ``.outliers`` of the standardized
-        errors, drawn from the posterior; prints what they say in words. See `bayesmlm.residual_checks`.
+        errors, drawn from the posterior; prints what they say in words. See `bayesmlm.residual_checks`. In generalised
+        models the errors of the rows are randomised quantile residuals, and ``.counts`` has checks of the dispersion
+        and of the number of zeros.
 
         Parameters
         ----------
         prob
             Probability of the intervals of skewness and kurtosis.
         """
-        return printed_checks(posterior_checks(self.design, self.posterior, prob))
+        return printed_checks(posterior_checks(self.design, self.posterior, prob, self.settings.seed))

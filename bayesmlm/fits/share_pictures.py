@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayesmlm.fits.base import Sampled
 from bayesmlm.fits.comparing import checked_reference
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.link_scale import residual_draws_on_link
 from bayesmlm.views.partitions import icc_table, slope_predictor, vpc_curve
 from bayesmlm.views.typical import axis_of
 
@@ -47,6 +48,11 @@ class SharePictures(Sampled):
         """
         from bayesmlm.plots import plot_coefficients
 
+        if not self.design.family.is_gaussian_identity:
+            residual = residual_draws_on_link(self.design, self.posterior)
+            table = icc_table(self.posterior, prob=prob, inner=inner, residual=residual)
+            own = {"xlabel": "intraclass correlation on the scale of the link"}
+            return plot_coefficients(table, ax=ax, prob=prob, inner=inner, **{**own, **style})
         chosen = self.reference() if ref is None else checked_reference(self, ref)
         table = icc_table(self.posterior, chosen.estimate, prob=prob, inner=inner)
         words = {

@@ -9,12 +9,22 @@ import pandas as pd
 import xarray as xr
 
 from bayesmlm.design_effects import design_effects
-from bayesmlm.errors import DataError
+from bayesmlm.errors import BayesMLMError, DataError
 from bayesmlm.fits.base import Sampled
-from bayesmlm.shares import bayes_r2_draws, level_icc_draws, overall_icc_draws, r2_draws, share_frame
+from bayesmlm.response_partition import response_partition
+from bayesmlm.shares import (
+    bayes_r2_draws,
+    level_icc_draws,
+    median_ratios,
+    overall_icc_draws,
+    r2_draws,
+    share_frame,
+)
 from bayesmlm.shrinkage import one_factor
 from bayesmlm.variance_explained import check_same_response, posterior_components, variance_changes
 from bayesmlm.vpc import point_columns, variance_partition
+
+SCALES = ("link", "response")
 
 
 class VarianceShares(Sampled):
@@ -24,6 +34,9 @@ class VarianceShares(Sampled):
         self, re_formula: str | None = None, *, prob: float = 0.9, summary: bool = True
     ) -> pd.DataFrame | xr.DataArray:
         """Bayesian R2, rstanarm's ``bayes_R2``: variance of the fit over itself plus sigma^2, draw by draw.
+
+        Of generalised models the variance of the expected response over itself plus the mean variance of the responses
+        given it; of binomials that of the numbers of successes, as in rstanarm.
 
         Gelman, Goodrich, Gabry & Vehtari (2019, The American Statistician 73, 307-309, section 3). The fit includes
         the group effects of these very groups; `r2` is about the population of groups.
@@ -44,7 +57,9 @@ class VarianceShares(Sampled):
         """
         return _told(bayes_r2_draws(self.design, self.posterior, re_formula), prob, summary)
 
-    def r2(self, *, prob: float = 0.9, summary: bool = True) -> pd.DataFrame | xr.DataArray:
+    def r2(
+        self, *, prob: float = 0.9, summary: bool = True, approximation: str | None = None
+    ) -> pd.DataFrame | xr.DataArray:
         """Nakagawa's R2: ``marginal`` share of fixed effects, ``conditional`` share of fixed and group effects.
 
         Nakagawa & Schielzeth (2013), with varying slopes as in Johnson (2014), at each draw of the parameters; see
@@ -54,8 +69,17 @@ class VarianceShares(Sampled):
         ----------
         prob, summary
             As for `bayes_r2`.
+        approximation
+            How the distribution-specific variance of a generalised model is had on the scale of its link (Nakagawa,
+            Johnson & Schielzeth 2017): "latent", "lognormal", "delta" or "trigamma"; if None "latent" for logit, probit
+            and cloglog, "lognormal" for a log link, else "delta".
+
+        Raises
+        ------
+        BayesMLMError
+            If the family has no such variance, or no such approximation of it.
         """
-        return _told(r2_draws(self.design, self.posterior), prob, summary)
+        return _told(r2_draws(self.design, self.posterior, approximation), prob, summary)
 
     def icc(
         self,
@@ -65,8 +89,12 @@ class VarianceShares(Sampled):
         at: Mapping[str, Any] | pd.DataFrame | None = None,
         prob: float = 0.9,
         summary: bool = True,
+        approximation: str | None = None,
     ) -> pd.DataFrame | xr.DataArray:
         """Intraclass correlations: a row per block of group effects with Median, MAD_SD, conf_low, conf_high.
+
+        Of generalised models they are on the scale of the link, with the distribution-specific variance in the place of
+        sigma^2; `vpc` with ``scale="response"`` is about the response itself.
 
         Parameters
         ----------
@@ -80,6 +108,8 @@ class VarianceShares(Sampled):
             None: where all of them are 0; blocks without an intercept are then left out. `vpc` takes several.
         prob, summary
             As for `bayes_r2`.
+        approximation
+            As for `r2`.
 
         Raises
         ------
@@ -89,11 +119,18 @@ class VarianceShares(Sampled):
         if not by_group:
             if kind != "share" or at is not None:
                 raise DataError("kind and at are about each level: leave them out with by_group=False")
-            return _told(overall_icc_draws(self.design, self.posterior), prob, summary)
+            return _told(overall_icc_draws(self.design, self.posterior, approximation), prob, summary)
         z = None if at is None else point_columns(self.design, at)
-        return _told(level_icc_draws(self.design, self.posterior, kind, z), prob, summary)
+        return _told(level_icc_draws(self.design, self.posterior, kind, z, approximation), prob, summary)
 
-    def vpc(self, at: Any = None, *, prob: float = 0.9) -> pd.DataFrame:
+    def vpc(
+        self,
+        at: Any = None,
+        *,
+        prob: float = 0.9,
+        scale: str = "link",
+        approximation: str | None = None,
+    ) -> pd.DataFrame:
         """Variance partition coefficients as a function of the predictors of varying slopes.
 
         z(x)' Sigma z(x) of each block and sigma^2, and the share of each in their sum.
@@ -105,6 +142,12 @@ class VarianceShares(Sampled):
             ``{"Days": [0, 5, 9]}``, all combinations of which are taken. None: observed quantiles.
         prob
             Probability of the central intervals.
+        scale
+            "link": of the linear predictor and the distribution-specific variance. "response": of the response itself,
+            in generalised models, where it depends on all predictors (Goldstein, Browne & Rasbash 2002); `at` may name
+            any of them, and the variances are averaged over the rows of the fit; see `bayesmlm.response_partition`.
+        approximation
+            Of the distribution-specific variance, as for `r2`.
 
         Returns
         -------
@@ -117,10 +160,47 @@ class VarianceShares(Sampled):
         DataError
             If `at` lacks a predictor of a slope, or has a category without a coefficient.
         """
-        return variance_partition(self.design, self.posterior, at, prob)
+        if scale not in SCALES:
+            raise BayesMLMError(f"scale = {scale!r}: choose {' or '.join(map(repr, SCALES))}")
+        if scale == "link" or self.design.family.is_gaussian_identity:
+            return variance_partition(self.design, self.posterior, at, prob, approximation)
+        if approximation is not None:
+            raise BayesMLMError("approximation= goes with scale='link': the response's own variance is exact")
+        return response_partition(self.design, self.posterior, at, prob)
+
+    def median_ratio(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Median odds ratio, or median rate ratio, of two groups drawn at random (Larsen & Merlo 2005).
+
+        exp(sqrt(2) Phi^-1(3/4) sd), the median over pairs of groups of the higher one's odds (logit) or expected
+        response (log link) over the lower one's; 1 if groups do not differ. Where slopes vary, it is that of rows whose
+        predictors of slopes are 0.
+
+        Parameters
+        ----------
+        prob
+            Probability of the central intervals.
+
+        Returns
+        -------
+        DataFrame
+            A row per block with an intercept: group, ratio ("odds" or "mean"), Median, MAD_SD, conf_low, conf_high.
+
+        Raises
+        ------
+        BayesMLMError
+            For links without ratios.
+
+        References
+        ----------
+        Larsen & Merlo (2005), American Journal of Epidemiology 161, 81-88.
+        """
+        return median_ratios(self.design, self.posterior, prob)
 
     def proportional_change(self, null: Sampled, *, prob: float = 0.9) -> pd.DataFrame:
         """Proportional change in variance (PCV) from a smaller model to this one: 1 - v / v_null, level by level.
+
+        Of generalised models the variances of group effects on the scale of the link. With a logit or probit these also
+        grow as predictors of the rows come in, because the scale is fixed by the distribution (Hox 2010, chapter 6).
 
         The variances that both models have are compared: of the residuals, and of each column of each block. A
         variance of intercepts is the one where the predictors of varying slopes are 0. All pairs of draws of the two
@@ -142,7 +222,7 @@ class VarianceShares(Sampled):
         Raises
         ------
         DataError
-            If `null` is not a Bayesian fit of the same response in the same rows.
+            If `null` is not a Bayesian fit of the same response, with the same family, in the same rows.
         """
         if not isinstance(null, Sampled):
             raise DataError(
@@ -150,9 +230,9 @@ class VarianceShares(Sampled):
                 "compare two fits of bm.lmer"
             )
         check_same_response(self.design, null.design)
-        return variance_changes(
-            posterior_components(self.posterior), posterior_components(null.posterior), prob
-        )
+        gaussian = self.design.family.is_gaussian_identity
+        own, before = (posterior_components(f.posterior, residual=gaussian) for f in (self, null))
+        return variance_changes(own, before, prob)
 
     pcv = proportional_change
 

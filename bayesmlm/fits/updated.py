@@ -28,8 +28,11 @@ class Updating(Sampled):
         data: Any = None,
         priors: Any = KEEP,
         *,
+        family: Any = None,
+        link: Any = None,
         weights: Any = KEEP,
         offset: Any = KEEP,
+        exposure: Any = KEEP,
         **settings: Any,
     ) -> Self:
         """Fit again with another formula, other data, priors or settings; all else stays, as in R's ``update``.
@@ -44,7 +47,10 @@ class Updating(Sampled):
         priors
             Priors in the place of those given before, as for `bayesmlm.fit`; None for the defaults. Unless given, the
             ones given before, scaled to the new data; one that does not go with the new model is left out.
-        weights, offset
+        family, link
+            As for `bayesmlm.fit`; as before if None. Another family has its own default link, and its own defaults of
+            priors that were not given.
+        weights, offset, exposure
             As for `bayesmlm.fit`; as before unless given.
         settings
             chains, draws, tune, seed, target_accept, sampler, cores, keep_ranef, prior_only, progress, as for
@@ -63,13 +69,9 @@ class Updating(Sampled):
         """
         new = updated_formula(self.design, formula)
         frame = self._data_for(new) if data is None else data
-        before = self.design.given
-        design = specify_design(
-            new,
-            frame,
-            weights=before.get("weights") if weights is KEEP else weights,
-            offset=before.get("offset") if offset is KEEP else offset,
-        )
+        given = {"weights": weights, "offset": offset, "exposure": exposure}
+        kept = {name: self.design.given.get(name) if x is KEEP else x for name, x in given.items()}
+        design = specify_design(new, frame, self.design.family if family is None else family, link, **kept)
         chosen = carried_priors(self.priors.given, design) if priors is KEEP else priors
         return type(self).draw(design, build_priors(design, chosen), self._settings_with(settings))
 

@@ -13,7 +13,7 @@ from bayesmlm.plots.panels import plot_pooling_panels
 from bayesmlm.plots.prior_posterior import plot_prior_posterior
 from bayesmlm.plots.profiles import plot_profile
 from bayesmlm.plots.ranks import plot_ranks
-from bayesmlm.plots.replications import plot_ppc, plot_ppc_groups
+from bayesmlm.plots.replications import plot_ppc, plot_ppc_counts, plot_ppc_groups
 from bayesmlm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "plot_groups",
     "plot_pooling_panels",
     "plot_ppc",
+    "plot_ppc_counts",
     "plot_ppc_groups",
     "plot_prior_posterior",
     "plot_profile",

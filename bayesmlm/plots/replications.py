@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.patches import Rectangle
 
 from bayesmlm.errors import DataError
 from bayesmlm.plots.colours import palette_of
@@ -93,6 +94,80 @@ def plot_ppc(
             ),
         ]
         top_legend(ax, handles)
+    return ax
+
+
+def plot_ppc_counts(
+    table: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    prob: float | None = None,
+    root: bool = False,
+    title: str | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    legend: bool = True,
+    **style: Any,
+) -> Axes:
+    """Draw how often each value occurs as bars, with the interval of its number in replicated data.
+
+    Parameters
+    ----------
+    table
+        Columns ``value``, ``y``, ``y_rep`` (median), ``conf_low``, ``conf_high``, as of `bayesmlm.Fit.pp_check_counts`.
+    ax
+        Where to draw; a new figure by default.
+    prob
+        The probability in the intervals, for the legend.
+    root
+        Whether heights are square roots of numbers, which shows rare values as clearly as common ones (a rootogram).
+    title, xlabel, ylabel
+        Text in place of the default.
+    legend
+        Whether to explain the symbols.
+    **style
+        Passed to `matplotlib.axes.Axes.bar`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column, or has two rows for one value.
+    """
+    check_columns(table, ("value", "y", "y_rep", "conf_low", "conf_high"))
+    check_unique(table, ("value",))
+    ax = new_axes(6.4, 3.8) if ax is None else ax
+    palette, at = palette_of(ax), np.arange(len(table))
+    heights = table[["y", "y_rep", "conf_low", "conf_high"]].to_numpy(float)
+    y, middle, low, high = (np.sqrt(heights) if root else heights).T
+    ax.bar(at, y, **merge_style(Rectangle, {"color": palette.pale, "width": 0.8, "label": "observed"}, style))
+    ax.vlines(at, low, high, palette.partial, linewidth=2, zorder=3, label="replicated")
+    ax.scatter(at, middle, s=16, color=palette.partial, zorder=4)
+    few = np.unique(np.linspace(0, len(at) - 1, min(len(at), 14)).round().astype(int))
+    ax.set_xticks(few, table["value"].astype(str).iloc[few])
+    ax.set(ylim=(0, None))
+    plain_frame(ax)
+    Captions("", title, xlabel, ylabel).write(ax, "response", "rows, square root" if root else "rows")
+    if legend:
+        settle(ax)
+        interval = "interval" if prob is None else f"{100 * prob:g}% interval"
+        top_legend(
+            ax,
+            [
+                legend_entry("observed", linestyle="solid", linewidth=6, color=palette.pale),
+                legend_entry(
+                    f"replicated, median and {interval}",
+                    linestyle="solid",
+                    marker="o",
+                    markersize=4,
+                    linewidth=2,
+                    color=palette.partial,
+                ),
+            ],
+        )
     return ax
 
 

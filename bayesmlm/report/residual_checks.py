@@ -14,6 +14,7 @@ from bayesmlm.residual_checks import ResidualChecks
 
 MOST_NAMED = 5
 WIDTH = 100
+UNLIKELY = 0.025  # a p-value below it, or as far above, is named
 
 
 class PrintedChecks(ResidualChecks):
@@ -46,6 +47,8 @@ def checks_report(checks: ResidualChecks) -> Report:
         "",
         _wrap(_fitted_sentence(checks.by_fitted)),
     ]
+    if checks.counts is not None:
+        parts += [_wrap(_count_sentence(row)) for row in checks.counts.to_dict("records")]
     parts += [_wrap(_group_sentence(checks, row)) for row in checks.levene.to_dict("records")]
     parts += [_wrap(_outlier_sentence(checks, row)) for row in checks.shape.to_dict("records")]
     return Report(tuple(parts), checks.shape)
@@ -119,6 +122,23 @@ def _fitted_sentence(frame: pd.DataFrame) -> str:
         f"Their spread goes from {least:.2f} to {most:.2f} over {len(frame)} bins of fitted values, and is outside "
         f"what chance gives in {out}; 5% of bins, {0.05 * len(frame):.1f}, would be by chance."
     )
+
+
+def _count_sentence(row: dict) -> str:
+    p = row["p_value"]
+    said = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    chance = f"replicated data have more with probability {p:.2f}"
+    if row["check"] == "dispersion":
+        verdict = (
+            "more spread than the family says (overdispersion)"
+            if p < UNLIKELY
+            else "less spread than the family says (underdispersion)"
+            if p > 1 - UNLIKELY
+            else "as spread as the family says"
+        )
+        return f"Dispersion, mean of squared residuals over their variance: {said}; {verdict}; {chance}."
+    verdict = "more than" if p < UNLIKELY else "fewer than" if p > 1 - UNLIKELY else "about what"
+    return f"Zeros: {row['observed']:.0f}, {verdict} the model expects ({row['expected']:.1f}, ratio {said}); {chance}."
 
 
 def _group_sentence(checks: ResidualChecks, row: dict) -> str:

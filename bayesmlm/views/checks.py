@@ -17,11 +17,12 @@ Lines = dict[str, tuple[np.ndarray, np.ndarray]]
 def check_tables(
     design: Design,
     fitted: np.ndarray,
-    sigma: float,
+    sigma: float | None,
     effects: list[np.ndarray],
     group: str | None = None,
     label: Any = None,
     n_outliers: int = 3,
+    scaled: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Lines, pd.DataFrame, pd.DataFrame]:
     """Return what `bayesmlm.plots.plot_check` draws of a fit.
 
@@ -33,7 +34,7 @@ def check_tables(
         Estimated effects of each block, (level, column).
     group
         Grouping factor whose levels' residual spread is compared.
-    label, n_outliers
+    label, n_outliers, scaled
         See `residual_table`.
 
     Returns
@@ -42,7 +43,7 @@ def check_tables(
         See `residual_table`, `normal_quantiles`, `smooth_line` (of ``"resid"`` and ``"root"`` over the fitted values),
         `effect_quantiles`, `spread_by_group`.
     """
-    rows = residual_table(design, fitted, sigma, label, n_outliers)
+    rows = residual_table(design, fitted, sigma, label, n_outliers, scaled)
     scaled = rows["scaled"].to_numpy()
     quantiles = normal_quantiles(scaled, rows["label"].to_numpy())
     lines = {name: smooth_line(fitted, rows[name].to_numpy()) for name in ("resid", "root")}

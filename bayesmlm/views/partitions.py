@@ -19,7 +19,12 @@ from bayesmlm.vpc import slope_predictors, variance_partition
 
 
 def icc_table(
-    posterior: Posterior, estimate: LmerEstimate | None = None, *, prob: float = 0.9, inner: float = 0.5
+    posterior: Posterior,
+    estimate: LmerEstimate | None = None,
+    *,
+    prob: float = 0.9,
+    inner: float = 0.5,
+    residual: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Intraclass correlation of each block with an intercept, where the predictors of slopes are 0.
 
@@ -31,6 +36,8 @@ def icc_table(
         A reference fit of the same model.
     prob, inner
         Probabilities of the outer and the inner central posterior interval.
+    residual
+        Residual variance of a generalised model on the scale of the link, shape (chain x draw,); sigma^2 if None.
 
     Returns
     -------
@@ -38,7 +45,7 @@ def icc_table(
         term (the block's label), estimate (posterior median), conf_low, conf_high, inner_low, inner_high, reference
         (missing without one), and reference_low and reference_high, which are missing.
     """
-    shares = icc_draws(posterior)
+    shares = icc_draws(posterior, residual)
     labels = [str(label) for label in shares["group"].values]
     table = pd.DataFrame({"term": labels, **point_and_intervals(flat(shares), prob, inner)})
     theirs = np.nan if estimate is None else reference_icc(estimate.varcorr).reindex(labels).to_numpy()

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmlm.design import Design
+from bayesmlm.design import Block, Design
 from bayesmlm.draws import SAMPLE, Posterior, kept_effects
 from bayesmlm.errors import DataError
 from bayesmlm.newdata import MISSING, NewBlock, NewDesign, effect_columns, new_design
-from bayesmlm.predicting import linear_predictor_draws, sample_of
+from bayesmlm.outcome import Outcome, outcome_of
+from bayesmlm.predicted import without_new_effects
+from bayesmlm.predicting import Sample, Target, expected_pieces, linear_predictor_draws, sample_of
+from bayesmlm.replicates import observed_values
 from bayesmlm.shrinkage import check_levels, one_factor
 from bayesmlm.tables import check_probability
 from bayesmlm.views.typical import Axis, axis_of, few_values, grid_frame
@@ -33,8 +36,8 @@ def group_lines(
 ) -> pd.DataFrame:
     """Predict the response over a column of the data for every level of a grouping factor.
 
-    Posterior means of X beta + Z b, with the effects of this factor only; the other predictors are at typical values:
-    numbers at their mean over the rows, categories at their first level.
+    Posterior means of the expected response, with the effects of this factor only; the other predictors are at typical
+    values: numbers at their mean over the rows, categories at their first level.
 
     Parameters
     ----------
@@ -59,27 +62,55 @@ def group_lines(
     axis = axis_of(design, x)
     grid = grid_frame(design, [axis], at)
     rows = _rows(design, grid)
-    common = rows.X @ posterior.fixef.mean(SAMPLE).values + _offset(design, rows)
-    effects = np.zeros((len(block.levels), len(axis.values)))
-    for i, (own, draws) in enumerate(zip(design.blocks, posterior.blocks, strict=True)):
-        if own.group == block.group:
-            effects += kept_effects(own, draws).mean(axis=(0, 1)) @ effect_columns(design, i, grid).T
+    outcome = outcome_of(design, back_transform=False)
+    if outcome.levels:
+        raise DataError(
+            f"{design.response} is a category, of which each has lines of its own: see conditional_effects()"
+        )
+    if outcome.is_linear:
+        common = rows.X @ posterior.fixef.mean(SAMPLE).values + _offset(design, rows)
+        effects = np.zeros((len(block.levels), len(axis.values)))
+        for i, (own, draws) in enumerate(zip(design.blocks, posterior.blocks, strict=True)):
+            if own.group == block.group:
+                effects += kept_effects(own, draws).mean(axis=(0, 1)) @ effect_columns(design, i, grid).T
+        estimate = common + effects
+    else:
+        estimate = _curved_lines(design, posterior, grid, replace(rows, offset=_offset(design, rows)), block)
     frame = pd.DataFrame(
         {
             "level": np.repeat(np.array(block.levels, dtype=object), len(axis.values)),
             "x": np.tile(axis.positions, len(block.levels)),
-            "estimate": (common + effects).ravel(),
+            "estimate": estimate.ravel(),
         }
     )
     return _within_own_range(frame, axis, design, block.index, block.levels) if own_range else frame
 
 
+def _curved_lines(
+    design: Design, posterior: Posterior, grid: pd.DataFrame, rows: NewDesign, block: Block
+) -> np.ndarray:
+    """Posterior means of the expected response of each level on a grid, (level, point), through the link."""
+    sample, outcome = sample_of(design, posterior), outcome_of(design, back_transform=False)
+    own = [_grid_block(design, grid, i) for i, b in enumerate(design.blocks) if b.group == block.group]
+    out = np.empty((len(block.levels), rows.nobs))
+    for j in range(len(block.levels)):
+        at = replace(rows, blocks=tuple(_at_level(b, j) for b in own))
+        out[j] = outcome.mean(linear_predictor_draws(sample, at, None), sample.parameters, None).mean(axis=0)
+    return out
+
+
 def group_points(design: Design, x: str, group: str | None = None) -> pd.DataFrame:
-    """Return the data behind `group_lines`: level, x (position), y."""
+    """Return the data behind `group_lines`: level, x (position), y; of binomials the share of successes."""
+    if design.family.is_ordinal or design.family.is_categorical:
+        raise DataError(f"{design.response} is a category: it has no place on an axis of probabilities")
     block = one_factor(design, group).blocks[0]
     place = axis_of(design, x).place(design.frame)
     return pd.DataFrame(
-        {"level": np.array(block.levels, dtype=object)[block.index], "x": place, "y": design.y}
+        {
+            "level": np.array(block.levels, dtype=object)[block.index],
+            "x": place,
+            "y": observed_values(design, design.y),
+        }
     )
 
 
@@ -97,8 +128,8 @@ def conditional_effects(
 ) -> pd.DataFrame:
     """Predict the expected response over a grid of one column, with posterior intervals.
 
-    eta = X beta + offset (+ Z b), the other predictors at typical values: numbers at their mean over the rows of the
-    fit, categories at their first (reference) level, a varying offset at its mean.
+    The mean of the response given eta = X beta + offset (+ Z b), the other predictors at typical values: numbers at
+    their mean over the rows of the fit, categories at their first (reference) level, a varying offset at its mean.
 
     Parameters
     ----------
@@ -124,14 +155,16 @@ def conditional_effects(
     Returns
     -------
     DataFrame
-        level (of the group; "" if there is none), by (text; "" if there is none), x (position: 0, 1, ... for
-        categories), estimate (posterior mean; with a new group that of a typical one, whose effect has mean 0),
-        conf_low, conf_high.
+        level (of the group; "" if there is none), by (text; "" if there is none; the category of an ordinal response,
+        whose probability the estimate then is), x (position: 0, 1, ... for
+        categories), estimate (posterior mean; with a new group that over groups, in linear models the one of a
+        typical group), conf_low, conf_high.
 
     Raises
     ------
     DataError
-        For an unknown column or level, or too many levels.
+        For an unknown column or level, or too many levels; for `by` with a response of categories, in whose place
+        these are.
     """
     prob = check_probability(prob, "prob")
     first = axis_of(design, x)
@@ -141,7 +174,24 @@ def conditional_effects(
     frame = grid_frame(design, [first] if second is None else [second, first], at)
     rows = _rows(design, frame)
     rows = replace(rows, offset=_offset(design, rows))
-    sample = sample_of(design, posterior)
+    sample, outcome = sample_of(design, posterior), outcome_of(design, back_transform=False)
+    if not outcome.is_linear:
+        if outcome.levels and second is not None:
+            raise DataError(
+                f"by = {by!r}: the categories of {design.response} have its place; give at= instead"
+            )
+        made = [
+            _response_part(
+                design, sample, outcome, replace(rows, blocks=blocks), level, groups == NEW, prob, seed
+            )
+            for level, blocks in _group_parts(design, frame, groups, group)
+        ]
+        names = list(outcome.levels) or ([""] if second is None else axis_names(second))
+        table = pd.concat(made, ignore_index=True)
+        by_text = np.tile(np.repeat(np.array(names, dtype=object), len(first.values)), len(made))
+        table.insert(1, "by", by_text)
+        table.insert(2, "x", np.tile(first.positions, len(names) * len(made)))
+        return table
     parts = []
     for level, blocks in _group_parts(design, frame, groups, group):
         eta = linear_predictor_draws(sample, replace(rows, blocks=blocks), seed)
@@ -154,6 +204,31 @@ def conditional_effects(
     table.insert(1, "by", np.tile(np.repeat(np.array(names, dtype=object), len(first.values)), len(parts)))
     table.insert(2, "x", np.tile(first.positions, n_by * len(parts)))
     return table
+
+
+def _response_part(
+    design: Design,
+    sample: Sample,
+    outcome: Outcome,
+    rows: NewDesign,
+    level: str,
+    new_group: bool,
+    prob: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Expected responses of one group through the link: one row per point, category by category."""
+    target = Target(rows, np.arange(rows.nobs))
+    _, mu = zip(*expected_pieces(sample, target, outcome, seed), strict=True)
+    draws = np.concatenate(mu, axis=1)
+    if new_group and outcome.has_averages:
+        averaged = without_new_effects(design, target)
+        _, means = zip(*expected_pieces(sample, averaged, outcome, None), strict=True)
+        centre = np.concatenate(means, axis=1).mean(axis=0)
+    else:
+        centre = draws.mean(axis=0)
+    low, high = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    columns = {"estimate": centre, "conf_low": low, "conf_high": high}
+    return pd.DataFrame({"level": level, **{name: x.T.ravel() for name, x in columns.items()}})
 
 
 def axis_names(axis: Axis) -> list[str]:

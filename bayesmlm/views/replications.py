@@ -7,14 +7,14 @@ import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
-from bayesmlm.replicates import replicates
+from bayesmlm.replicates import observed_values, replicates
 from bayesmlm.views.densities import density
 
 
 def replication_densities(
     design: Design, posterior: Posterior, draws: int = 50, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the density of the response and of replicated responses on one grid.
+    """Return the density of the response and of replicated responses on one grid; of binomials those of the shares.
 
     Parameters
     ----------
@@ -27,9 +27,10 @@ def replication_densities(
         draw (-1 for the data), value, density: 200 points each.
     """
     sets = np.concatenate(list(replicates(design, posterior, draws, seed)))
-    low, high = min(design.y.min(), sets.min()), max(design.y.max(), sets.max())
+    sets, seen = observed_values(design, sets), observed_values(design, design.y)
+    low, high = min(seen.min(), sets.min()), max(seen.max(), sets.max())
     grid = np.linspace(low, high, 200)
-    curves = [density(y, grid=grid)[1] for y in (design.y, *sets)]
+    curves = [density(y, grid=grid)[1] for y in (seen, *sets)]
     number = np.repeat(np.arange(-1, len(sets)), len(grid))
     return pd.DataFrame(
         {"draw": number, "value": np.tile(grid, len(curves)), "density": np.concatenate(curves)}

@@ -9,13 +9,19 @@ import pandas as pd
 from scipy import stats
 
 from bayesmlm.design import Design
+from bayesmlm.errors import DataError
 from bayesmlm.shrinkage import one_factor
 from bayesmlm.tables import check_probability
 from bayesmlm.views.labels import chosen_rows, row_labels
 
 
 def residual_table(
-    design: Design, fitted: np.ndarray, sigma: float, label: Any = None, n_outliers: int = 3
+    design: Design,
+    fitted: np.ndarray,
+    sigma: float | None,
+    label: Any = None,
+    n_outliers: int = 3,
+    scaled: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Tabulate the rows of a fit with their residuals.
 
@@ -31,6 +37,8 @@ def residual_table(
         What a row is called; see `row_labels`.
     n_outliers
         So many rows, of the largest absolute residuals, are marked.
+    scaled
+        Quantile residuals of a generalised model, which are then the residuals.
 
     Returns
     -------
@@ -38,8 +46,12 @@ def residual_table(
         label, fitted, resid (y - fitted), scaled (resid sqrt(weight) / sigma), root (square root of its absolute
         value), outlier (bool); one row per row of the fit.
     """
-    resid = design.y - fitted
-    scaled = resid / sigma * (1.0 if design.weights is None else np.sqrt(design.weights))
+    if scaled is None:
+        assert sigma is not None
+        resid = design.y - fitted
+        scaled = resid / sigma * (1.0 if design.weights is None else np.sqrt(design.weights))
+    else:
+        resid = scaled
     outlier = np.zeros(len(resid), dtype=bool)
     outlier[np.argsort(-np.abs(scaled), kind="stable")[: max(int(n_outliers), 0)]] = True
     return pd.DataFrame(
@@ -170,7 +182,7 @@ def calibration_table(
     label: Any = None,
     highlight: Any = None,
 ) -> pd.DataFrame:
-    """Tabulate observed against fitted values, by row or as means by group.
+    """Tabulate observed against fitted values, by row or as means by group; of binomials shares of successes.
 
     Parameters
     ----------
@@ -188,26 +200,33 @@ def calibration_table(
     -------
     DataFrame
         label, n (rows in it), fitted, observed, highlight (bool).
+
+    Raises
+    ------
+    DataError
+        For categories, of which each has a probability.
     """
+    if fitted.ndim > 1:
+        raise DataError(f"{design.response} is a category: pp_check() compares the share of each")
+    y = design.y if design.trials is None else design.y / design.trials
     chosen = chosen_rows(design, highlight)
     if group is None:
         names = row_labels(design, label)
-        return pd.DataFrame(
-            {"label": names, "n": 1, "fitted": fitted, "observed": design.y, "highlight": chosen}
-        )
+        return pd.DataFrame({"label": names, "n": 1, "fitted": fitted, "observed": y, "highlight": chosen})
     block = one_factor(design, group).blocks[0]
     names = np.array(block.levels, dtype=object)
     if label is not None:  # that of the level's first row
         first = np.unique(block.index, return_index=True)[1]
         names = row_labels(design, label)[first]
     weight = np.ones(design.nobs) if design.weights is None else design.weights
+    weight = weight if design.trials is None else design.trials
     total = np.bincount(block.index, weight)
     return pd.DataFrame(
         {
             "label": names,
             "n": np.bincount(block.index),
             "fitted": np.bincount(block.index, weight * fitted) / total,
-            "observed": np.bincount(block.index, weight * design.y) / total,
+            "observed": np.bincount(block.index, weight * y) / total,
             "highlight": np.bincount(block.index, chosen) > 0,
         }
     )
