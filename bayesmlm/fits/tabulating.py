@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayesmlm import model_rows
@@ -12,8 +13,11 @@ from bayesmlm.errors import BayesMLMError
 from bayesmlm.fits.base import Sampled
 from bayesmlm.frequentist import ReferenceFit
 from bayesmlm.linear import LinearFit
+from bayesmlm.meanings import ratio
+from bayesmlm.report.distributions import response_name
 from bayesmlm.report.model_cells import Head, Style
 from bayesmlm.report.model_table import ModelTable
+from bayesmlm.report.responses import family_text
 from bayesmlm.tables import check_probability
 
 Model = Sampled | ReferenceFit | LinearFit
@@ -29,14 +33,15 @@ def table(
     stats: str | Iterable[str] = "default",
     ddf: str | None = None,
     stars: bool = False,
+    exponentiate: bool = False,
 ) -> ModelTable:
     """Put models side by side, as a paper shows them.
 
     Parameters
     ----------
     models
-        Fits of `fit`, `lmer`, `lm` and `complete_pooling`, in any mix: one after the other, as a list, or as a dict
-        name -> fit.
+        Fits of `fit`, `lmer`, `lm` and `complete_pooling`, of any families, in any mix: one after the other, as a
+        list, or as a dict name -> fit.
     names
         Names of the models; ``(1)``, ``(2)``, ... if None.
     prob
@@ -57,6 +62,10 @@ def table(
     stars
         Whether p values of `lm` and `lmer` fits below 0.05, 0.01 and 0.001 have stars; `ddf` is then "satterthwaite"
         unless given.
+    exponentiate
+        Whether fixed effects are shown as exp(coefficient) in models where that is a ratio: odds ratios of a logit
+        link, rate ratios or ratios of means of a log link, hazard ratios of cloglog. Their standard errors are the
+        MAD_SD of the draws of exp(coefficient), or by the delta method.
 
     Returns
     -------
@@ -74,10 +83,15 @@ def table(
     shown = Style(digits, show, style, level, stars)
     statistics = model_rows.checked_statistics(stats)
     tests = "satterthwaite" if stars and ddf is None else ddf
-    rows = {name: _rows(model, level, tests, statistics) for name, model in chosen.items()}
+    ratios = _ratios(chosen, exponentiate)
+    rows = {name: _rows(model, level, tests, statistics, ratios[name]) for name, model in chosen.items()}
     frame = model_rows.stacked(rows, statistics)
-    heads = tuple(Head(name, _response(model), _method(model)) for name, model in chosen.items())
-    notes = [f"{name}: {note}." for name, model in chosen.items() for note in _warnings(model)]
+    heads = tuple(
+        Head(name, _response(model), _method(model), _family(model), ratios[name])
+        for name, model in chosen.items()
+    )
+    notes = _scale_notes(chosen, frame)
+    notes += [f"{name}: {note}." for name, model in chosen.items() for note in _warnings(model)]
     return ModelTable(frame, heads, shown, tuple(notes))
 
 
@@ -102,7 +116,27 @@ def _named(models: tuple[Any, ...], names: Iterable[str] | None) -> dict[str, Mo
     return dict(zip(labels, given, strict=True))
 
 
-def _rows(model: Model, prob: float, ddf: str | None, statistics: Sequence[str]) -> list[pd.DataFrame]:
+def _ratios(models: Mapping[str, Model], exponentiate: bool) -> dict[str, str]:
+    """What exp(coefficient) is in each model, if it is to be shown; empty where it is no ratio, or not asked for.
+
+    Raises
+    ------
+    BayesMLMError
+        If it was asked for and is a ratio in no model.
+    """
+    designs = {n: None if isinstance(m, LinearFit) else m.design for n, m in models.items()}
+    found = {n: "" if d is None or not exponentiate else ratio(d) for n, d in designs.items()}
+    if exponentiate and not any(found.values()):
+        raise BayesMLMError(
+            "exponentiate: exp(coefficient) is a ratio with the links logit, cloglog and log, or a response log(y); "
+            "no model here has one"
+        )
+    return found
+
+
+def _rows(
+    model: Model, prob: float, ddf: str | None, statistics: Sequence[str], kind: str
+) -> list[pd.DataFrame]:
     if isinstance(model, LinearFit):
         return [
             model_rows.parameter_rows(model.tidy(prob), {}),
@@ -114,18 +148,43 @@ def _rows(model: Model, prob: float, ddf: str | None, statistics: Sequence[str])
     labels = model_rows.block_labels(model.design)
     if isinstance(model, ReferenceFit):
         return [
-            model_rows.parameter_rows(model.tidy(conf_level=prob, ddf=ddf), labels),
+            model_rows.parameter_rows(_exponentiated(model.tidy(conf_level=prob, ddf=ddf), kind), labels),
             model_rows.reference_shares(model.design, model.estimate, labels),
             model_rows.size_rows(model.nobs, model.ngroups),
             model_rows.criterion_rows(model.estimate),
         ]
     criteria = [_elpd(model, name) for name in ("loo", "waic") if name in statistics]
     return [
-        model_rows.parameter_rows(model.tidy(conf_level=prob), labels),
+        model_rows.parameter_rows(model.tidy(conf_level=prob, exponentiate=bool(kind)), labels),
         model_rows.posterior_shares(model.design, model.posterior, prob, labels),
         model_rows.size_rows(model.nobs, model.ngroups, model.posterior.n_draws),
         *criteria,
     ]
+
+
+def _scale_notes(models: Mapping[str, Model], frame: pd.DataFrame) -> list[str]:
+    """Say where shares of variance are those of a latent response."""
+    shown = set(frame.loc[frame["part"] == "share", "model"])
+    names = [name for name, model in models.items() if name in shown and _family(model)]
+    of = f" of {', '.join(names)}" if len(models) > 1 else ""
+    return [f"Shares of variance{of} are those on the scale of the linear predictor."] if names else []
+
+
+def _exponentiated(tidy: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return a reference fit's tidy frame with exp(estimate) of the fixed effects; se times exp(estimate)."""
+    if not kind:
+        return tidy
+    fixed, out = tidy["effect"] == "fixed", tidy.copy()
+    out.loc[fixed, "std_error"] *= np.exp(tidy.loc[fixed, "estimate"])
+    ends = ["estimate", "conf_low", "conf_high"]
+    out.loc[fixed, ends] = np.exp(tidy.loc[fixed, ends])
+    return out
+
+
+def _family(model: Model) -> str:
+    if isinstance(model, LinearFit) or model.design.family.is_gaussian_identity:
+        return ""
+    return family_text(model.design.family)
 
 
 def _elpd(fit: Sampled, name: str) -> pd.DataFrame:
@@ -134,7 +193,9 @@ def _elpd(fit: Sampled, name: str) -> pd.DataFrame:
 
 
 def _response(model: Model) -> str:
-    return model.formula.partition("~")[0].strip() if isinstance(model, LinearFit) else model.design.response
+    if isinstance(model, LinearFit):
+        return model.formula.partition("~")[0].strip()
+    return response_name(model.design)
 
 
 def _method(model: Model) -> str:

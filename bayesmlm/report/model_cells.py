@@ -44,11 +44,23 @@ STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
 @dataclass(frozen=True)
 class Head:
-    """What stands above a column of the table: the model's name, its response, how it was estimated."""
+    """What stands above a column of the table.
+
+    Attributes
+    ----------
+    name, response, method : str
+        The model's name, its response, and how it was estimated.
+    family : str
+        Family and link as R writes them, ``"binomial [logit]"``; empty for a Gaussian model with the identity link.
+    ratio : str
+        What the fixed effects are if they are shown as exp(coefficient), ``"odds ratio"``; else empty.
+    """
 
     name: str
     response: str
     method: str
+    family: str = ""
+    ratio: str = ""
 
     @property
     def bayesian(self) -> bool:
@@ -207,6 +219,13 @@ def legend(heads: Sequence[Head], style: Style) -> list[str]:
     if classical:
         said = _uncertainty(style, "standard errors", "confidence")
         notes.append(f"{classical}: {'; '.join(['estimates', *said])}.")
+    kinds: dict[str, list[str]] = {}
+    for h in heads:
+        kinds.setdefault(h.ratio, []).append(h.name)
+    for kind, names in kinds.items():
+        if kind:
+            of = "" if len(kinds) == 1 else f" of {', '.join(names)}"
+            notes.append(f"Fixed effects{of} are {kind.replace('ratio', 'ratios', 1)}, exp(coefficient).")
     if "REML" in methods and {"ML", "OLS"} & set(methods):
         notes.append("logLik, AIC and BIC of REML are those of the restricted likelihood.")
     if style.stars:

@@ -25,6 +25,7 @@ LATEX_SPECIAL = {
     "|": r"\textbar{}",
 }  # pandas leaves these as they are
 LATEX_NOTE = str.maketrans({"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", **LATEX_SPECIAL})
+PLAIN_FAMILY = "gaussian [identity]"
 CSS = [
     {
         "selector": "",
@@ -78,6 +79,8 @@ class ModelTable:
     def to_frame(self) -> pd.DataFrame:
         """The table as strings: rows (part, term, value), columns (response, model, method); "" where there is none.
 
+        Where a model is no linear one with normal residuals the columns have a fourth level, family.
+
         ``value`` is estimate, std_error or interval. With ``style="beside"`` it is the last level of the columns
         instead, under the name it has there.
         """
@@ -90,15 +93,18 @@ class ModelTable:
     def _beside(self) -> bool:
         return self.style.style == "beside"
 
+    @property
+    def _head_levels(self) -> list[str]:
+        return ["response", "model", "method", *(["family"] if any(h.family for h in self.heads) else [])]
+
     def _columns(self) -> pd.MultiIndex:
-        names = ["response", "model", "method"]
+        names = self._head_levels
+        heads = [(h.response, h.name, h.method, h.family or PLAIN_FAMILY)[: len(names)] for h in self.heads]
         if not self._beside:
-            return pd.MultiIndex.from_tuples(
-                [(h.response, h.name, h.method) for h in self.heads], names=names
-            )
+            return pd.MultiIndex.from_tuples(heads, names=names)
         columns = [
-            (h.response, h.name, h.method, value_head(kind, h, self.style.prob))
-            for h in self.heads
+            (*head, value_head(kind, h, self.style.prob))
+            for head, h in zip(heads, self.heads, strict=True)
             for kind in self.style.values
         ]
         return pd.MultiIndex.from_tuples(columns, names=[*names, "value"])
@@ -124,7 +130,8 @@ class ModelTable:
         levels = [list(columns.get_level_values(i)) for i in range(columns.nlevels)]
         if self._beside:
             first = [i % len(self.style.values) == 0 for i in range(len(columns))]
-            levels[:3] = [[x if f else "" for x, f in zip(lv, first, strict=True)] for lv in levels[:3]]
+            own = len(self._head_levels)
+            levels[:own] = [[x if f else "" for x, f in zip(lv, first, strict=True)] for lv in levels[:own]]
         rows, names, part = [*levels[1:], [""] * len(columns)], [*[""] * len(levels[1:]), RULE], ""
         for key, cells in self._rows():
             if key[0] != part:
