@@ -13,17 +13,20 @@ prior-sensitive
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, BlockDraws, Posterior
+from bayesmlm.glmm_tables import tidy_glmer
 from bayesmlm.information import uninformed
 from bayesmlm.meanings import latent_residual
+from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.tables import (
     check_probability,
     flat,
@@ -38,7 +41,7 @@ ZERO_SD = 1e-4  # of sigma, for a typical value of the column: lme4's tolerance 
 EXTREME_CORRELATION = 0.999
 # "small" for a standard deviation: a tenth of sigma; without sigma, 0.1 of the linear predictor
 SMALL_SHARE = 0.1
-Estimate = Any
+Estimate = LmerEstimate | GlmerEstimate
 LAPLACE = "Laplace"
 VERDICT_COLUMNS = ["verdict", "probability", "typical", "grouping", "n_groups"]
 
@@ -119,13 +122,25 @@ def method_of(estimate: Estimate) -> str:
 
 def _reference_rows(estimate: Estimate, posterior: Posterior) -> pd.DataFrame:
     """Rows of a reference fit for the parameters of the posterior, sigma only where both have one."""
-    frame = tidy_reference(estimate, ("fixed", "ran_pars"))
+    frame = tidy_estimate(estimate, ("fixed", "ran_pars"))
     if posterior.sigma is None:
         frame = frame[frame["group"] != "Residual"]
     known = reference_auxiliary(estimate)
     rows = [("auxiliary", None, name, known[name], np.nan) for name in posterior.auxiliary if name in known]
     more = pd.DataFrame(rows, columns=["effect", "group", "term", "estimate", "std_error"])
     return pd.concat([frame, more], ignore_index=True) if rows else frame.reset_index(drop=True)
+
+
+def tidy_estimate(
+    estimate: Estimate,
+    effects: str | Iterable[str],
+    conf_level: float = 0.95,
+    tests: CoefficientTests | None = None,
+) -> pd.DataFrame:
+    """Return the tidy frame of a reference fit of either kind; see `tables.tidy_reference`."""
+    if isinstance(estimate, LmerEstimate):
+        return tidy_reference(estimate, effects, conf_level, tests)
+    return tidy_glmer(estimate, effects, conf_level)
 
 
 def reference_auxiliary(estimate: Estimate) -> dict[str, float]:

@@ -63,10 +63,15 @@ def tidy_glmer(
             rows.append(("ran_pars", "Residual", None, "sd__Observation"))
             values.append(varcorr.sigma)
         parts.append(estimate_rows(rows, np.array(values), np.full(len(values), np.nan), quantile))
+    if "auxiliary" in chosen and estimate.auxiliary:
+        rows = [("auxiliary", None, None, name) for name in estimate.auxiliary]
+        known = np.array(list(estimate.auxiliary.values()))
+        parts.append(estimate_rows(rows, known, np.full(len(known), np.nan), quantile))
     if "ran_vals" in chosen:
         for r in estimate.ranef:
             rows = [("ran_vals", r.label, v, c) for v in r.levels for c in r.columns]
             parts.append(estimate_rows(rows, r.mode.ravel(), r.sd.ravel(), quantile))
+    parts = parts or [estimate_rows([], np.empty(0), np.empty(0), quantile)]
     return pd.concat(parts, ignore_index=True).drop(columns="df")
 
 

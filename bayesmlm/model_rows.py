@@ -28,6 +28,7 @@ from bayesmlm.draws import Posterior
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.link_scale import auxiliary_draws, has_link_residual, residual_draws_on_link
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.tables import flat, icc_draws, mad_sd, reference_icc
 from bayesmlm.variance import VarianceParts, variance_parts
@@ -180,13 +181,13 @@ def size_rows(nobs: int, ngroups: Mapping[str, int], draws: int | None = None) -
     return _frame(rows if draws is None else [*rows, _value("size", "draws", draws)])
 
 
-def criterion_rows(estimate: LmerEstimate | LinearEstimate) -> pd.DataFrame:
+def criterion_rows(estimate: LmerEstimate | GlmerEstimate | LinearEstimate) -> pd.DataFrame:
     """Log-likelihood, AIC, BIC, and of a multilevel model the REML criterion or the deviance.
 
     R's deviance of a linear model is another thing, a sum of squares, and left out.
     """
     values = {"log_lik": estimate.loglik, "aic": estimate.aic, "bic": estimate.bic}
-    if isinstance(estimate, LmerEstimate):
+    if not isinstance(estimate, LinearEstimate):
         values["reml_criterion" if estimate.reml else "deviance"] = estimate.criterion
     return _frame([_value("fit", term, value) for term, value in values.items()])
 

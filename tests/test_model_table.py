@@ -391,7 +391,7 @@ def test_choices_are_checked(models, arguments, message):
 
 
 def test_models_are_fits(models):
-    with pytest.raises(bm.BayesMLMError, match=r"bm\.fit, bm\.lmer and bm\.lm, not str"):
+    with pytest.raises(bm.BayesMLMError, match=r"bm.fit, bm.lmer, bm.glmer and bm.lm, not str"):
         bm.table("y ~ x")
     with pytest.raises(bm.BayesMLMError, match="at least one model"):
         bm.table([])

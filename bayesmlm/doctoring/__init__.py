@@ -11,6 +11,7 @@ from bayesmlm.doctoring.climb import climb, simplest, verdicts
 from bayesmlm.doctoring.convergence import Convergence, convergence
 from bayesmlm.doctoring.singular import Degenerate, boundary_frame, degenerate
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Findings:
     """
 
     design: Design
-    estimate: LmerEstimate | None
+    estimate: LmerEstimate | GlmerEstimate | None
     refused: str
     degenerate: tuple[Degenerate, ...]
     boundary: pd.DataFrame | None

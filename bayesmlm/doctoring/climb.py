@@ -12,13 +12,17 @@ import pandas as pd
 from bayesmlm.design import Design
 from bayesmlm.doctoring.ladder import Rung, reduced_design, rungs
 from bayesmlm.errors import DataError
+from bayesmlm.families import LINKS, log_density, variance
 from bayesmlm.predictive_fit import K_LIMIT, SMALL_DIFFERENCE
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
+from bayesmlm.reference.glmm.fit import fit_glmer
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.reference.lrt import Candidate, likelihood_ratio_tests
 
 SES = 2.0
 CLEAR = 0.01
+STEPS, SETTLED = 50, 1e-9
 ALPHA = 0.2  # Matuschek, Kliegl, Vasishth, Baayen & Bates (2017): the level that balances the two errors
 COLUMNS = [
     *("block", "step", "bar", "formula", "npar", "loglik", "reml_loglik", "aic", "chisq", "df", "p_value"),
@@ -41,7 +45,9 @@ def predicted(elpd: np.ndarray, k: np.ndarray, notes: tuple[str, ...] = ()) -> P
 
 
 def climb(
-    design: Design, estimate: LmerEstimate | None, predict: Callable[[Design], Predicted | None] | None = None
+    design: Design,
+    estimate: LmerEstimate | GlmerEstimate | None,
+    predict: Callable[[Design], Predicted | None] | None = None,
 ) -> pd.DataFrame:
     """Fit every rung of every ladder of a model and compare it with the rung above.
 
@@ -55,7 +61,8 @@ def climb(
     Returns
     -------
     DataFrame
-        One row per rung. npar, loglik, aic: of the ML fit; reml_loglik: comparable, as the fixed part is one.
+        One row per rung. npar, loglik, aic: of the ML fit, in generalised models by Laplace's approximation;
+        reml_loglik: comparable, as the fixed part is one (NaN in generalised models).
         chisq, df, p_value, p_boundary: likelihood-ratio test against the rung above, p_boundary by the mixture of
         chi-squares that holds for a variance of 0 (NaN where none is known). singular: of the REML fit. elpd; elpd_diff
         and se_diff: elpd minus that of the whole model, and sqrt(n Var(difference per row)). bad_k: rows with Pareto k
@@ -87,6 +94,8 @@ class _Numbers:
 def _numbers(design: Design, predict: Callable[[Design], Predicted | None] | None) -> _Numbers:
     predicted = None if predict is None else predict(design)
     note = "; ".join(predicted.notes) if predicted else ""
+    if not design.family.is_gaussian_identity:
+        return _generalised_numbers(design, predicted, note)
     if not design.blocks:
         ml, reml, k = linear_loglik(design, False), linear_loglik(design, True), design.X.shape[1] + 1
         return _Numbers(_candidate(design, ml, k), reml, False, predicted, note)
@@ -97,6 +106,49 @@ def _numbers(design: Design, predict: Callable[[Design], Predicted | None] | Non
     note = "; ".join(filter(None, [note, *(f.status for f in (ml_fit, reml_fit) if not f.converged)]))
     candidate = _candidate(design, ml_fit.loglik, ml_fit.n_parameters)
     return _Numbers(candidate, reml_fit.loglik, reml_fit.singular, predicted, note)
+
+
+def _generalised_numbers(design: Design, predicted: Predicted | None, note: str) -> _Numbers:
+    """Of a generalised model, by Laplace's approximation of the likelihood."""
+    if not design.blocks:
+        ml = glm_loglik(design)
+        candidate = None if ml is None else _candidate(design, ml, design.X.shape[1])
+        return _Numbers(candidate, np.nan, False, predicted, note)
+    try:
+        fit = fit_glmer(design)
+    except DataError as problem:
+        return _Numbers(None, np.nan, False, predicted, "; ".join(filter(None, [note, str(problem)])))
+    note = "; ".join(filter(None, [note, "" if fit.converged else fit.status]))
+    candidate = _candidate(design, fit.loglik, fit.n_parameters)
+    return _Numbers(candidate, np.nan, fit.singular, predicted, note)
+
+
+def glm_loglik(design: Design) -> float | None:
+    """Return the log-likelihood of the fixed part alone at its maximum, by Fisher scoring.
+
+    None for families with a parameter of dispersion, and where the iterations do not settle, as with separated data.
+    """
+    family = design.family
+    if family.name not in {"binomial", "poisson"}:
+        return None
+    link, offset = LINKS[family.link], 0.0 if design.offset is None else design.offset
+    trials = np.ones(design.nobs) if design.trials is None else design.trials
+    weight = trials * (1.0 if design.weights is None else design.weights)
+    share, last = design.y / trials, -np.inf
+    eta = link.forward((design.y + 0.5) / (trials + 1) if family.support == "binomial" else design.y + 0.5)
+    for _ in range(STEPS):
+        mu, slope = link.inverse(eta), link.slope(eta)
+        w = weight * slope**2 / variance(family, eta, {})
+        if not np.isfinite(w).all():
+            return None
+        root = np.sqrt(w)
+        z = eta - offset + (share - mu) / slope
+        eta = design.X @ np.linalg.lstsq(root[:, None] * design.X, root * z, rcond=None)[0] + offset
+        value = float(log_density(family, design.y, eta[None], {}, design.trials, design.weights).sum())
+        if abs(value - last) < SETTLED:
+            return value
+        last = value
+    return None
 
 
 def _candidate(design: Design, loglik: float, npar: int) -> Candidate:

@@ -20,6 +20,7 @@ from bayesmlm.design import Block, Design
 from bayesmlm.explaining.pieces import Made, block_columns, evaluator_of
 from bayesmlm.formula import Bar, parse_formula
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 
 FULL, NO_CORRELATION, FEWER_SLOPES, INTERCEPT_ONLY, NO_BAR = (
     "full",
@@ -52,7 +53,9 @@ class Rung:
     formula: str
 
 
-def rungs(design: Design, estimate: LmerEstimate | None = None) -> tuple[tuple[Rung, ...], ...]:
+def rungs(
+    design: Design, estimate: LmerEstimate | GlmerEstimate | None = None
+) -> tuple[tuple[Rung, ...], ...]:
     """Return the ladder of each block, the model itself on top; blocks that others need have none.
 
     Parameters

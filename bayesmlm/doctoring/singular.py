@@ -12,6 +12,7 @@ from bayesmlm.design import Block, Design
 from bayesmlm.draws import BlockDraws, Posterior
 from bayesmlm.priors import Distribution, Priors
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 
 FLAT = 1e-4  # sd of a combination relative to sigma: lme4's tolerance for a singular fit
 NEAR = 0.05
@@ -57,7 +58,7 @@ def typical_size(block: Block) -> np.ndarray:
     return np.sqrt(np.mean(block.Z**2, axis=0))
 
 
-def degenerate(design: Design, estimate: LmerEstimate) -> tuple[Degenerate, ...]:
+def degenerate(design: Design, estimate: LmerEstimate | GlmerEstimate) -> tuple[Degenerate, ...]:
     """Return the directions without variance of every block.
 
     With D the typical sizes of a block's columns, an eigenvector v of D Lambda Lambda' D of eigenvalue 0 is such a
@@ -117,7 +118,7 @@ def boundary_frame(
     design: Design,
     posterior: Posterior,
     priors: Priors,
-    estimate: LmerEstimate | None,
+    estimate: LmerEstimate | GlmerEstimate | None,
     prob: float,
     seed: int = 1,
 ) -> pd.DataFrame:

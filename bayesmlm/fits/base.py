@@ -17,6 +17,7 @@ from bayesmlm.drawing import draw_effects_again, draw_posterior
 from bayesmlm.draws import Posterior, kept_levels, with_levels
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.frequentist import ReferenceFit, reference_fit
+from bayesmlm.generalised import GlmerFit, glmer_fit
 from bayesmlm.meanings import check_exponentiate
 from bayesmlm.newdata import rows_of_fit
 from bayesmlm.outcome import outcome_of
@@ -330,11 +331,28 @@ class Sampled:
         return prior_report(self.design, self.priors, implications(self.design, self.priors), digits)
 
     @cached_property
-    def _references(self) -> dict[bool, ReferenceFit]:
+    def _references(self) -> dict[int, ReferenceFit | GlmerFit]:
         return {}
 
-    def reference(self, reml: bool = True) -> ReferenceFit:
-        """The reference fit of the same model to the same rows, by REML or ML; fitted once."""
+    def reference(self, reml: bool = True, n_agq: int = 1) -> ReferenceFit | GlmerFit:
+        """The reference fit of the same model to the same rows, as lme4 would make it; fitted once.
+
+        Parameters
+        ----------
+        reml
+            Of a Gaussian model with the identity link: REML or, if False, ML.
+        n_agq
+            Of any other: 1 is Laplace's approximation, more are nodes of adaptive quadrature; see `bayesmlm.glmer`.
+
+        Raises
+        ------
+        DataError
+            If there is no such fit, as of families that `bayesmlm.glmer` does not know.
+        """
+        if not self.design.family.is_gaussian_identity:
+            if n_agq not in self._references:
+                self._references[n_agq] = glmer_fit(self.design, n_agq)
+            return self._references[n_agq]
         if reml and self._reml is not None:
             return ReferenceFit(self.design, self._reml)
         if reml not in self._references:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from bayesmlm.draws import kept_effects
 from bayesmlm.fits.base import Sampled
-from bayesmlm.fits.comparing import checked_reference
+from bayesmlm.fits.comparing import checked_reference, method_words
 from bayesmlm.folds import grouping
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.ranks import rank_table
 from bayesmlm.replicates import check_frame, count_frame, has_counted_values
 from bayesmlm.residual_checks import predictive_quantiles
@@ -126,7 +127,7 @@ class CheckPictures(Sampled):
         self,
         group: str | None = None,
         columns: tuple[str, str] | None = None,
-        ref: ReferenceFit | None = None,
+        ref: ReferenceFit | GlmerFit | None = None,
         probs: tuple[float, ...] = (0.5, 0.9),
         n_draws: int = 50,
         seed: int = 0,
@@ -160,7 +161,7 @@ class CheckPictures(Sampled):
         curves = ellipse_table(pair, self.posterior, theirs, probs=probs, n_draws=n_draws, seed=seed)
         words = {
             "label": self.design.blocks[pair.position].group,
-            "reference_label": "REML" if chosen.estimate.reml else "ML",
+            "reference_label": method_words(chosen),
             "xlabel": f"{pair.names[0]}: deviation of each {pair.group}",
             "ylabel": f"{pair.names[1]}: deviation of each {pair.group}",
         }

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayesmlm.comparison import Comparison, compare_fits, same_model
+from bayesmlm.comparison import Comparison, compare_fits, method_of, same_model
 from bayesmlm.errors import DataError
 from bayesmlm.fits.base import Sampled
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.report import Report, comparison_report
 
 
@@ -48,12 +49,16 @@ class Compared:
 class Comparing(Sampled):
     """A fit that can be compared with a reference fit."""
 
-    def compare(self, ref: ReferenceFit | None = None, prob: float = 0.9) -> Compared:
-        """Compare with a reference fit, by default REML of the same model; see `bayesmlm.compare`."""
+    def compare(self, ref: ReferenceFit | GlmerFit | None = None, prob: float = 0.9) -> Compared:
+        """Compare with a reference fit of the same model; see `bayesmlm.compare`.
+
+        By default it is REML's, of generalised models that of ``bm.glmer`` with Laplace's approximation:
+        ``fit.compare(fit.reference(n_agq=9))`` for adaptive quadrature.
+        """
         return compare(self, self.reference() if ref is None else ref, prob)
 
 
-def compare(fit: Sampled, ref: ReferenceFit, prob: float = 0.9) -> Compared:
+def compare(fit: Sampled, ref: ReferenceFit | GlmerFit, prob: float = 0.9) -> Compared:
     """Put a posterior beside the ML/REML fit of the same model, with a verdict per parameter.
 
     Parameters
@@ -79,11 +84,30 @@ def compare(fit: Sampled, ref: ReferenceFit, prob: float = 0.9) -> Compared:
     return Compared(comparison, comparison_report(comparison, fit.formula, status))
 
 
-def checked_reference(fit: Sampled, ref: ReferenceFit) -> ReferenceFit:
+def reference_or_none(fit: Sampled, ref: ReferenceFit | GlmerFit | None) -> ReferenceFit | GlmerFit | None:
+    """Return `ref`, checked, or by default the fit's own reference; None for a family that has none."""
+    if ref is not None:
+        return checked_reference(fit, ref)
+    if fit.design.family.is_gaussian_identity:
+        return fit.reference()
+    try:
+        return fit.reference()
+    except DataError:  # a family that glmer does not know: the posterior is shown alone
+        return None
+
+
+def method_words(ref: ReferenceFit | GlmerFit | None) -> str:
+    """Name how a reference fit was made; empty if there is none."""
+    return "" if ref is None else method_of(ref.estimate)
+
+
+def checked_reference(fit: Sampled, ref: ReferenceFit | GlmerFit) -> ReferenceFit | GlmerFit:
     """Return `ref` if it is a reference fit of the same model to the same rows."""
-    if not isinstance(fit, Sampled) or not isinstance(ref, ReferenceFit):
+    if not isinstance(fit, Sampled) or not isinstance(ref, ReferenceFit | GlmerFit):
         kinds = f"{type(fit).__name__} and {type(ref).__name__}"
-        raise DataError(f"compare() takes a fit of bm.fit and one of bm.lmer, in this order, not {kinds}")
+        raise DataError(
+            f"compare() takes a fit of bm.fit and one of bm.lmer or bm.glmer, in this order, not {kinds}"
+        )
     if not same_model(fit.design, ref.design):
         raise DataError(
             f"the fits are of different models or rows: {fit.formula} ({fit.nobs} rows) and {ref.formula} "

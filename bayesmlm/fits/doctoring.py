@@ -21,6 +21,7 @@ from bayesmlm.fits.base import Sampled
 from bayesmlm.predictive_fit import smoothed_frame
 from bayesmlm.priors import build_priors, parts_of
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.tables import check_probability
 
 
@@ -32,7 +33,9 @@ class Doctor(Sampled):
         return explained(self.design)
 
     def doctor(self, ladder: bool | None = None, *, refit: bool = True, prob: float = 0.9) -> Diagnosis:
-        """Examine the REML fit of the model, what the posterior says instead where it is singular, and convergence.
+        """Examine the REML fit, what the posterior says instead where it is singular, and convergence.
+
+        Of a generalised model it is the ML fit by Laplace's approximation.
 
         Parameters
         ----------
@@ -63,7 +66,7 @@ class Doctor(Sampled):
         return Diagnosis(Findings(self.design, estimate, refused, found, boundary, frame, state, interval))
 
 
-def _reml(fit: Sampled) -> tuple[LmerEstimate | None, str]:
+def _reml(fit: Sampled) -> tuple[LmerEstimate | GlmerEstimate | None, str]:
     """The REML fit, or why there is none."""
     try:
         with warnings.catch_warnings():
@@ -81,6 +84,8 @@ def _predictor(fit: Sampled) -> Callable[[Design], Predicted | None]:
             return predicted(*_elpd_pointwise(fit))
         priors = build_priors(design, _kept_overrides(fit, design))
         if not design.blocks:
+            if not design.family.is_gaussian_identity:  # there is no sampler for models without group effects
+                return None
             settings = fit.settings
             found = linear_elpd(design, priors, settings.chains * settings.draws, settings.seed)
             return None if found is None else predicted(*found)

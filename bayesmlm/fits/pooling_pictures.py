@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from bayesmlm.fits.base import Sampled
-from bayesmlm.fits.comparing import checked_reference
+from bayesmlm.fits.comparing import method_words, reference_or_none
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.shrinkage import (
     caterpillar_table,
     check_levels,
@@ -81,13 +82,16 @@ class PoolingPictures(Sampled):
         group: str | None = None,
         column: str | None = None,
         prob: float = 0.9,
-        ref: ReferenceFit | None = None,
+        ref: ReferenceFit | GlmerFit | None = None,
         ax: Axes | None = None,
         **style: Any,
     ):
         """Draw posterior group effects with intervals beside the BLUPs of the reference fit (REML if None)."""
         from bayesmlm.plots import plot_caterpillar
 
-        chosen = self.reference() if ref is None else checked_reference(self, ref)
-        table = caterpillar_table(self.design, self.posterior, chosen.ranef(), group, prob)
-        return plot_caterpillar(table, column=column, ax=ax, conf_level=prob, **style)
+        chosen = reference_or_none(self, ref)
+        blups = {} if chosen is None else chosen.ranef()
+        table = caterpillar_table(self.design, self.posterior, blups, group, prob)
+        generalised = isinstance(chosen, GlmerFit)
+        words = {"reference_label": f"mode ({method_words(chosen)})"} if generalised else {}
+        return plot_caterpillar(table, column=column, ax=ax, conf_level=prob, **{**words, **style})

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayesmlm.fits.base import Sampled
-from bayesmlm.fits.comparing import checked_reference
+from bayesmlm.fits.comparing import method_words, reference_or_none
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.link_scale import residual_draws_on_link
+from bayesmlm.meanings import latent_residual
 from bayesmlm.views.partitions import icc_table, slope_predictor, vpc_curve
 from bayesmlm.views.typical import axis_of
 
@@ -21,7 +23,7 @@ class SharePictures(Sampled):
 
     def plot_icc(
         self,
-        ref: ReferenceFit | None = None,
+        ref: ReferenceFit | GlmerFit | None = None,
         prob: float = 0.9,
         inner: float = 0.5,
         ax: Axes | None = None,
@@ -48,15 +50,14 @@ class SharePictures(Sampled):
         """
         from bayesmlm.plots import plot_coefficients
 
-        if not self.design.family.is_gaussian_identity:
-            residual = residual_draws_on_link(self.design, self.posterior)
-            table = icc_table(self.posterior, prob=prob, inner=inner, residual=residual)
-            own = {"xlabel": "intraclass correlation on the scale of the link"}
-            return plot_coefficients(table, ax=ax, prob=prob, inner=inner, **{**own, **style})
-        chosen = self.reference() if ref is None else checked_reference(self, ref)
-        table = icc_table(self.posterior, chosen.estimate, prob=prob, inner=inner)
+        chosen = reference_or_none(self, ref)
+        estimate = None if chosen is None else chosen.estimate
+        linear = self.design.family.is_gaussian_identity
+        residual = None if linear else residual_draws_on_link(self.design, self.posterior)
+        theirs = None if linear else latent_residual(self.design.family)
+        table = icc_table(self.posterior, estimate, residual, theirs, prob=prob, inner=inner)
         words = {
-            "reference_label": "REML" if chosen.estimate.reml else "ML",
+            "reference_label": method_words(chosen),
             "xlabel": "intraclass correlation",
         }
         return plot_coefficients(table, ax=ax, prob=prob, inner=inner, **{**words, **style})

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm import model_rows
+from bayesmlm.comparison import method_of
 from bayesmlm.errors import BayesMLMError
 from bayesmlm.fits.base import Sampled
 from bayesmlm.frequentist import ReferenceFit
+from bayesmlm.generalised import GlmerFit
 from bayesmlm.linear import LinearFit
 from bayesmlm.meanings import ratio
 from bayesmlm.report.distributions import response_name
@@ -20,7 +22,7 @@ from bayesmlm.report.model_table import ModelTable
 from bayesmlm.report.responses import family_text
 from bayesmlm.tables import check_probability
 
-Model = Sampled | ReferenceFit | LinearFit
+Model = Sampled | ReferenceFit | GlmerFit | LinearFit
 
 
 def table(
@@ -40,7 +42,7 @@ def table(
     Parameters
     ----------
     models
-        Fits of `fit`, `lmer`, `lm` and `complete_pooling`, of any families, in any mix: one after the other, as a
+        Fits of `fit`, `lmer`, `glmer`, `lm` and `complete_pooling`, of any families, in any mix: one after the other, as a
         list, or as a dict name -> fit.
     names
         Names of the models; ``(1)``, ``(2)``, ... if None.
@@ -110,7 +112,7 @@ def _named(models: tuple[Any, ...], names: Iterable[str] | None) -> dict[str, Mo
     for model in given:
         if not isinstance(model, Model):
             kind = type(model).__name__
-            raise BayesMLMError(f"table() takes fits of bm.fit, bm.lmer and bm.lm, not {kind}")
+            raise BayesMLMError(f"table() takes fits of bm.fit, bm.lmer, bm.glmer and bm.lm, not {kind}")
     if len(labels) != len(given) or len(set(labels)) != len(labels):
         raise BayesMLMError(f"names = {labels!r}: give a different name to each of the {len(given)} models")
     return dict(zip(labels, given, strict=True))
@@ -150,6 +152,12 @@ def _rows(
         return [
             model_rows.parameter_rows(_exponentiated(model.tidy(conf_level=prob, ddf=ddf), kind), labels),
             model_rows.reference_shares(model.design, model.estimate, labels),
+            model_rows.size_rows(model.nobs, model.ngroups),
+            model_rows.criterion_rows(model.estimate),
+        ]
+    if isinstance(model, GlmerFit):
+        return [
+            model_rows.parameter_rows(model.tidy(conf_level=prob, exponentiate=bool(kind)), labels),
             model_rows.size_rows(model.nobs, model.ngroups),
             model_rows.criterion_rows(model.estimate),
         ]
@@ -201,6 +209,8 @@ def _response(model: Model) -> str:
 def _method(model: Model) -> str:
     if isinstance(model, ReferenceFit):
         return "REML" if model.estimate.reml else "ML"
+    if isinstance(model, GlmerFit):
+        return method_of(model.estimate)
     return "OLS" if isinstance(model, LinearFit) else "Bayes"
 
 
@@ -208,6 +218,6 @@ def _warnings(model: Model) -> list[str]:
     """What a reader of the table has to know of how a model was fitted."""
     if isinstance(model, Sampled):
         return list(model.notes)
-    if isinstance(model, ReferenceFit) and (model.is_singular() or not model.estimate.converged):
+    if isinstance(model, ReferenceFit | GlmerFit) and (model.is_singular() or not model.estimate.converged):
         return [model.status.rstrip(".")]
     return []

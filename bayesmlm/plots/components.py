@@ -24,6 +24,7 @@ from bayesmlm.plots.style import (
 )
 from bayesmlm.plots.tables import check_columns, check_unique, choose, distinct
 
+XLABELS = {"cor": "correlation", "auxiliary": "parameter of the family"}
 COLUMNS = ("parameter", "kind", "group", "term", "estimate", "conf_low", "conf_high")
 
 
@@ -115,8 +116,9 @@ def _panel(ax: Axes, row: pd.Series, curve: pd.DataFrame, style: Mapping[str, An
     ax.locator_params(axis="x", nbins=5)
     plain_frame(ax, left=False)
     name = row["group"] if row["term"] == "Observation" else f"{row['term']} | {row['group']}"
+    name = row["term"] if row["kind"] == "auxiliary" else name
     ax.set_title(str(name), fontsize="small", parse_math=False)
-    ax.set_xlabel("correlation" if row["kind"] == "cor" else "standard deviation", fontsize="small")
+    ax.set_xlabel(XLABELS.get(row["kind"], "standard deviation"), fontsize="small")
 
 
 def _bar(ax: Axes, ends: pd.Series, point: float, height: float, look: Mapping[str, Any]) -> None:

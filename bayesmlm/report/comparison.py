@@ -11,6 +11,7 @@ from bayesmlm.report.prose import listed
 from bayesmlm.report.rformat import decimals_needed, format_fixed
 
 WIDTH = 110
+LINEAR = {"REML", "ML"}
 
 
 def comparison_report(comparison: Comparison, formula: str, reference_status: str) -> Report:
@@ -26,28 +27,35 @@ def comparison_report(comparison: Comparison, formula: str, reference_status: st
         What the reference fit says of its convergence; shown if it is not empty.
     """
     frame = comparison.frame
-    parts: list[Part] = [f"Posterior beside {comparison.method}: {formula}", "", _grid(comparison), ""]
+    parts: list[Part] = [f"Posterior beside {_named(comparison)}: {formula}", "", _grid(comparison), ""]
     counts = frame["verdict"].value_counts()
     parts.append(
         ", ".join(f"{counts[v]} {v}" for v in ("agree", "boundary", "prior-sensitive") if v in counts)
     )
     noted = frame[frame["verdict"] != "agree"].to_dict("records")
-    parts += [
-        f"  {_row_name(r)}: {r['verdict']}; {verdict_note(r, comparison.method, comparison.has_sigma)}"
-        for r in noted
-    ]
+    for r in noted:
+        note = verdict_note(r, comparison.method, comparison.has_sigma)
+        if r["grouping"] in comparison.uninformed:
+            note += ", and Laplace's approximation (see below)"
+        parts.append(f"  {_row_name(r)}: {r['verdict']}; {note}")
     if comparison.uninformed:
         parts += ["", Sentences(laplace_note(comparison), WIDTH, rest="")]
     if reference_status:
         parts += ["", reference_status]
     if not comparison.groups.empty:
-        parts += ["", "Group effects (BLUPs beside posterior means):"]
+        effects = "BLUPs" if comparison.method in LINEAR else "conditional modes"
+        parts += ["", f"Group effects ({effects} beside posterior means):"]
         parts += [_group_line(row) for row in comparison.groups.to_dict("records")]
     parts += [
         "",
         "shift: (median - reference) / MAD_SD. agree: the reference estimate lies in the posterior interval.",
     ]
     return Report(tuple(parts), frame)
+
+
+def _named(comparison: Comparison) -> str:
+    linear = comparison.method in LINEAR
+    return comparison.method if linear else f"maximum likelihood ({comparison.method})"
 
 
 def laplace_note(comparison: Comparison) -> str:

@@ -18,6 +18,8 @@ def doctor_sentences(f: Findings) -> tuple[str, ...]:
 
 def method(f: Findings) -> str:
     """Name the method of the reference fit, REML where there is none."""
+    if not f.design.family.is_gaussian_identity:
+        return "ML"
     return "REML" if f.estimate is None or f.estimate.reml else "ML"
 
 

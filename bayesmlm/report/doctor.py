@@ -85,6 +85,8 @@ def _ladder_grid(f: Findings) -> Grid:
     }
     heads = ["dropped"]
     columns = [["" if step == "full" else step for step in frame["step"]]]
+    if frame["reml_loglik"].isna().all():
+        del numbers["reml_loglik"]
     for name, (head, places) in numbers.items():
         columns.append(_blank_nan(frame[name], places))
         heads.append(head)
@@ -116,8 +118,9 @@ def _blank_nan(values: pd.Series, places: int) -> list[str]:
 
 
 def _legend(f: Findings) -> list[Sentences]:
+    how = "" if f.design.family.is_gaussian_identity else " (Laplace's approximation)"
     said = (
-        "Chisq, p: likelihood ratio against the row above, both by ML; p by the mixture of chi-squares "
+        f"Chisq, p: likelihood ratio against the row above, both by ML{how}; p by the mixture of chi-squares "
         "where a variance "
         "of 0 is tested."
     )

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from bayesmlm.comparison import tidy_estimate
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import BayesMLMError, did_you_mean
 from bayesmlm.reference.ddf import CoefficientTests
 from bayesmlm.reference.estimate import LmerEstimate
-from bayesmlm.tables import check_probability, flat, tidy_reference
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
+from bayesmlm.tables import check_probability, flat
 
 INTERCEPT = "(Intercept)"
 SCALES = ("none", "x", "xy")
@@ -21,7 +23,7 @@ SCALES = ("none", "x", "xy")
 def coefficient_table(
     design: Design,
     posterior: Posterior,
-    estimate: LmerEstimate | None = None,
+    estimate: LmerEstimate | GlmerEstimate | None = None,
     *,
     prob: float = 0.9,
     inner: float = 0.5,
@@ -61,6 +63,10 @@ def coefficient_table(
     """
     if standardize not in SCALES:
         raise BayesMLMError(f"standardize = {standardize!r}: choose {', '.join(map(repr, SCALES))}")
+    if standardize == "xy" and not design.family.is_gaussian_identity:
+        raise BayesMLMError(
+            "standardize = 'xy': the linear predictor of this model is not in units of y; use 'x'"
+        )
     at = _chosen_terms(design, terms, standardize)
     scale = _scales(design, standardize)[at]
     values = flat(posterior.fixef)[:, at] * scale
@@ -70,7 +76,8 @@ def coefficient_table(
     names = ["reference", "reference_low", "reference_high"]
     if estimate is None:
         return frame.assign(**dict.fromkeys(names, np.nan), scale=scale)
-    theirs = tidy_reference(estimate, "fixed", prob, tests)[["estimate", "conf_low", "conf_high"]].iloc[at]
+    tidy = tidy_estimate(estimate, "fixed", prob, tests)
+    theirs = tidy[["estimate", "conf_low", "conf_high"]].iloc[at]
     return frame.assign(**dict(zip(names, (theirs.to_numpy() * scale[:, None]).T, strict=True)), scale=scale)
 
 

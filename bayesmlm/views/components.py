@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayesmlm.comparison import reference_auxiliary
 from bayesmlm.design import Design
+from bayesmlm.diagnostics import auxiliary_range, auxiliary_values
 from bayesmlm.draws import Posterior
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.parameters import Parameter, parameters_of, values_of
 from bayesmlm.views.coefficients import point_and_intervals
 from bayesmlm.views.densities import density
@@ -17,8 +20,10 @@ PROFILE_LIMIT = 5000  # group effects: below it the profiles of a model take sec
 
 
 def variance_parameters(design: Design) -> list[Parameter]:
-    """Return the standard deviations and correlations in lme4's order, sigma last."""
-    return [p for p in parameters_of(design) if p.kind != "beta"]
+    """Return the standard deviations and correlations in lme4's order, sigma and other auxiliary parameters last."""
+    found = [p for p in parameters_of(design) if p.kind not in {"beta", "sigma"}]
+    own = [Parameter(n, "sigma" if n == "sigma" else "auxiliary") for n in design.family.auxiliary]
+    return found + own
 
 
 def quick_profile(design: Design) -> bool:
@@ -29,7 +34,7 @@ def quick_profile(design: Design) -> bool:
 def component_table(
     design: Design,
     posterior: Posterior,
-    estimate: LmerEstimate | None = None,
+    estimate: LmerEstimate | GlmerEstimate | None = None,
     profile: pd.DataFrame | None = None,
     *,
     prob: float = 0.9,
@@ -51,18 +56,17 @@ def component_table(
     Returns
     -------
     DataFrame
-        One row per parameter: parameter (R's name), kind ("sd" or "cor"), group (block label, or "Residual"), term,
+        One row per parameter: parameter (R's name), kind ("sd", "cor" or "auxiliary"), group (block label, or
+        "Residual"), term,
         estimate (posterior median), conf_low, conf_high, inner_low, inner_high, reference, reference_low,
         reference_high; NaN where there is none, such as the correlation with an effect whose variance is 0.
     """
     parameters = variance_parameters(design)
     values = np.column_stack([_draws(design, posterior, p) for p in parameters])
-    rows = [(p.name, "cor" if p.kind == "cor" else "sd", *_place(design, p)) for p in parameters]
+    rows = [(p.name, _kind(p), *_place(design, p)) for p in parameters]
     frame = pd.DataFrame(rows, columns=["parameter", "kind", "group", "term"])
     frame = frame.assign(**point_and_intervals(values, prob, inner))
-    frame["reference"] = (
-        np.nan if estimate is None else values_of(parameters, estimate.varcorr, estimate.beta)
-    )
+    frame["reference"] = [_reference(p, estimate) for p in parameters]
     ends = np.full((len(parameters), 2), np.nan)
     if profile is not None:
         ends = profile.reindex([p.name for p in parameters]).to_numpy(dtype=float)
@@ -77,15 +81,27 @@ def component_densities(design: Design, posterior: Posterior) -> pd.DataFrame:
     parts = []
     for p in variance_parameters(design):
         draws = _draws(design, posterior, p)
-        grid, height = density(draws, *BOUNDS["cor" if p.kind == "cor" else "sd"])
+        bounds = auxiliary_range(p.name) if p.kind == "auxiliary" else BOUNDS[_kind(p)]
+        grid, height = density(draws, *bounds)
         parts.append(pd.DataFrame({"parameter": p.name, "value": grid, "density": height}))
     return pd.concat(parts, ignore_index=True)
 
 
+def _kind(p: Parameter) -> str:
+    return "sd" if p.kind == "sigma" else p.kind
+
+
+def _reference(p: Parameter, estimate: LmerEstimate | GlmerEstimate | None) -> float:
+    if estimate is None:
+        return np.nan
+    if p.kind == "auxiliary":
+        return reference_auxiliary(estimate).get(p.name, np.nan)
+    return float(values_of([p], estimate.varcorr, estimate.beta)[0])
+
+
 def _draws(design: Design, posterior: Posterior, p: Parameter) -> np.ndarray:
-    if p.kind == "sigma":
-        assert posterior.sigma is not None
-        return posterior.sigma.values.ravel()
+    if p.kind in {"sigma", "auxiliary"}:
+        return auxiliary_values(posterior)[p.name].ravel()
     block = posterior.blocks[p.block]
     if p.kind == "sd":
         return block.sd.values[..., p.columns[0]].ravel()
@@ -96,5 +112,7 @@ def _place(design: Design, p: Parameter) -> tuple[str, str]:
     """Return group and term of a parameter as a table shows them."""
     if p.kind == "sigma":
         return "Residual", "Observation"
+    if p.kind == "auxiliary":
+        return "", p.name
     block = design.blocks[p.block]
     return block.label, " and ".join(block.columns[i] for i in p.columns)

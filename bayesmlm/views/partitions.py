@@ -12,6 +12,7 @@ from bayesmlm.design import Design
 from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.tables import flat, icc_draws, reference_icc
 from bayesmlm.views.coefficients import point_and_intervals
 from bayesmlm.views.typical import axis_of, grid_frame
@@ -20,11 +21,12 @@ from bayesmlm.vpc import slope_predictors, variance_partition
 
 def icc_table(
     posterior: Posterior,
-    estimate: LmerEstimate | None = None,
+    estimate: LmerEstimate | GlmerEstimate | None = None,
+    residual: np.ndarray | None = None,
+    reference_residual: float | None = None,
     *,
     prob: float = 0.9,
     inner: float = 0.5,
-    residual: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Intraclass correlation of each block with an intercept, where the predictors of slopes are 0.
 
@@ -34,10 +36,12 @@ def icc_table(
         The draws.
     estimate
         A reference fit of the same model.
-    prob, inner
-        Probabilities of the outer and the inner central posterior interval.
     residual
         Residual variance of a generalised model on the scale of the link, shape (chain x draw,); sigma^2 if None.
+    reference_residual
+        That of the reference fit.
+    prob, inner
+        Probabilities of the outer and the inner central posterior interval.
 
     Returns
     -------
@@ -46,9 +50,15 @@ def icc_table(
         (missing without one), and reference_low and reference_high, which are missing.
     """
     shares = icc_draws(posterior, residual)
+    if not shares.size:
+        raise DataError("there is no intraclass correlation to draw: no intercept varies between groups")
     labels = [str(label) for label in shares["group"].values]
     table = pd.DataFrame({"term": labels, **point_and_intervals(flat(shares), prob, inner)})
-    theirs = np.nan if estimate is None else reference_icc(estimate.varcorr).reindex(labels).to_numpy()
+    theirs = (
+        np.nan
+        if estimate is None
+        else reference_icc(estimate.varcorr, reference_residual).reindex(labels).to_numpy()
+    )
     return table.assign(reference=theirs, reference_low=np.nan, reference_high=np.nan)
 
 
