@@ -11,7 +11,7 @@ import pandas as pd
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
 from bayesmlm.draws import SAMPLE, Posterior, kept_effects
-from bayesmlm.errors import DataError, did_you_mean
+from bayesmlm.errors import BayesMLMError, DataError, did_you_mean
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.reference.pooling import complete_pooling, no_pooling
 from bayesmlm.tables import check_probability
@@ -74,6 +74,23 @@ def coef_draws(posterior: Posterior, block: Block) -> np.ndarray:
     return out
 
 
+def check_least_squares(design: Design) -> None:
+    """Raise unless complete and no pooling are least squares.
+
+    Raises
+    ------
+    BayesMLMError
+        For a generalised model.
+    """
+    family = design.family
+    if not family.is_gaussian_identity:
+        raise BayesMLMError(
+            f"complete and no pooling are by least squares, for Gaussian models with the identity link: not for "
+            f"{family.spelled} [{family.spelled_link}], where a level of zeros only has no estimate of its own. "
+            "plot_groups() draws the levels' lines, plot_caterpillar() their effects"
+        )
+
+
 def shrinkage_table(
     design: Design, posterior: Posterior, group: str | None = None, prob: float = 0.9
 ) -> pd.DataFrame:
@@ -96,6 +113,7 @@ def shrinkage_table(
         conf_low, conf_high, complete (least squares without groups; NaN for a column without fixed effect).
     """
     prob = check_probability(prob, "prob")
+    check_least_squares(design)
     single = one_factor(design, group)
     (block,) = single.blocks
     alone, pooled = no_pooling(single, block.label), complete_pooling(design)
@@ -203,6 +221,7 @@ def pooling_lines(design: Design, posterior: Posterior, group: str | None = None
         level, pooling ("complete", "no", "partial"), intercept, slope; NaN where a level's rows do not
         determine its line.
     """
+    check_least_squares(design)
     single = one_factor(design, group)
     (block,) = single.blocks
     slope = slope_column(design, block)

@@ -44,7 +44,9 @@ def responses(family, rng, n, steady):
     }.get(family.support, lambda: rng.gamma(2, 1, n))()
 
 
-def problem(formula, name="poisson", link=None, priors=None, weighted=False, rough=False, steady=False, seed=0):
+def problem(
+    formula, name="poisson", link=None, priors=None, weighted=False, rough=False, steady=False, seed=0
+):
     """A design, its priors, and a target whose working weights and responses are arbitrary."""
     rng = np.random.default_rng(seed)
     family = read_family(name, link)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayesmlm.fits.base import Sampled
+from bayesmlm.meanings import mean_of
 from bayesmlm.shrinkage import check_levels, one_factor
 from bayesmlm.views.predictions import NEW, NONE, conditional_effects, group_lines, group_points
 from bayesmlm.views.typical import axis_of
@@ -81,7 +82,9 @@ class PredictionPictures(Sampled):
     ) -> pd.DataFrame:
         """The expected response over a grid of a column; see `plot_effects`, which draws it.
 
-        Columns level, by, x, estimate, conf_low, conf_high.
+        Of binomials it is a probability, of other generalised models the mean given the linear predictor, of
+        categorical responses the probability of each category, in the place of `by`. Columns level, by, x, estimate,
+        conf_low, conf_high.
         """
         how: dict[str, Any] = {"prob": prob, "at": at, "seed": seed}
         return conditional_effects(self.design, self.posterior, x, by, groups, group, **how)
@@ -133,7 +136,8 @@ class PredictionPictures(Sampled):
         from bayesmlm.plots import plot_effects
 
         table = self.conditional_effects(x, by, groups, group, prob, at, seed)
-        words = {"by_label": by or "", **self._axis_words(x)}
+        levels = self.design.response_levels if self.design.family.support != "binomial" else ()
+        words = {"by_label": self.design.response if levels else by or "", **self._axis_words(x)}
         if not isinstance(groups, str) or groups not in {NONE, NEW}:
             words["label"] = one_factor(self.design, group).blocks[0].group
         data = group_points(self.design, x, group) if points else None
@@ -142,4 +146,6 @@ class PredictionPictures(Sampled):
     def _axis_words(self, x: str) -> dict[str, Any]:
         axis = axis_of(self.design, x)
         ticks = None if axis.labels is None else (axis.positions.tolist(), list(axis.labels))
-        return {"xlabel": x, "ylabel": self.design.response, "x_ticks": ticks}
+        gaussian = self.design.family.is_gaussian_identity
+        ylabel = self.design.response if gaussian else mean_of(self.design)
+        return {"xlabel": x, "ylabel": ylabel, "x_ticks": ticks}
