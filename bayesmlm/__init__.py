@@ -61,6 +61,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "bayesmlm.distributional": ("bf",),
     "bayesmlm.explained": ("Explained", "explain"),
     "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fits.criticism": ("loo_compare",),
@@ -98,6 +99,7 @@ __all__ = [
     "TermAnova",
     "anova",
     "beta",
+    "bf",
     "cauchy",
     "compare",
     "complete_pooling",

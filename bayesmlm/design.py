@@ -14,7 +14,7 @@ from bayesmlm.blocks import Block as Block
 from bayesmlm.blocks import build_blocks, reject_repeated, warn_of_row_effects
 from bayesmlm.coding import Columns, independent_columns, model_columns
 from bayesmlm.columns import as_frame, row_labels
-from bayesmlm.errors import DataError, DataWarning, FormulaError, warn
+from bayesmlm.errors import DataError, DataWarning, FormulaError, did_you_mean, warn
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.families import GAUSSIAN, Family
 from bayesmlm.formula import Formula, parse_formula
@@ -71,6 +71,9 @@ class Design:
         Numbers of trials of a binomial response; None if each is 1, and for other families.
     response_levels : tuple of str
         Categories of the response; failure and success of a binomial that is a factor.
+    others : mapping of str to Design
+        Designs of auxiliary parameters that have predictors, by name: of the same rows, with the same response, the
+        link of the parameter, and blocks labelled ``"sigma: school"``.
     """
 
     formula: Formula
@@ -94,6 +97,7 @@ class Design:
     family: Family = GAUSSIAN
     trials: np.ndarray | None = None
     response_levels: tuple[str, ...] = ()
+    others: Mapping[str, Design] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "data": None}
@@ -107,6 +111,11 @@ class Design:
     def ngroups(self) -> dict[str, int]:
         """Number of levels per grouping factor, in the blocks' order."""
         return {b.group: len(b.levels) for b in self.blocks}
+
+    @property
+    def parts(self) -> dict[str, Design]:
+        """This design, as ``""``, and those of auxiliary parameters with predictors."""
+        return {"": self, **self.others}
 
 
 def build_design(
@@ -170,10 +179,7 @@ def build_design(
     if family.is_ordinal:  # factors are coded as beside an intercept, whose place the thresholds take
         parsed = replace(parsed, fixed=replace(parsed.fixed, intercept=True))
     columns = model_columns(parsed.fixed, evaluator)
-    _check_finite(columns, parsed)
-    reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
-    _reject_zero(columns, parsed)
-    columns, aliased = _full_rank(columns)
+    columns, aliased = _checked(columns, parsed)
     if family.is_ordinal:
         columns = columns.take(np.flatnonzero(np.array(columns.term) >= 0))
     blocks = build_blocks(parsed, evaluator)
@@ -181,7 +187,7 @@ def build_design(
         warn_of_row_effects(blocks)
     elif family.name == "binomial" and response.trials is None:
         warn_of_row_effects(blocks, "chance of a single trial")
-    return Design(
+    design = Design(
         formula=parsed,
         response=response.text,
         y=response.y,
@@ -206,6 +212,58 @@ def build_design(
         trials=response.trials,
         response_levels=response.levels,
     )
+    if not parsed.others:
+        return design
+    links = _links_of_parameters(parsed, family)
+    others = {name: _other_design(design, name, f, links[name], frame) for name, f in parsed.others}
+    return replace(design, others=others)
+
+
+POSITIVE_PARAMETERS = {"sigma", "nu", "shape", "phi", "reciprocal_dispersion", "lambda"}
+
+
+def _links_of_parameters(formula: Formula, family: Family) -> dict[str, str]:
+    """Check that every parameter with a formula is one of the family's; return its link."""
+    known = list(family.auxiliary)
+    for name, other in formula.others:
+        if name not in known:
+            what = f"has {' and '.join(known)}" if known else "has no auxiliary parameter"
+            hint = did_you_mean(name, known)
+            raise FormulaError(
+                f"{name} is no parameter that can have predictors: a {family.spelled} model {what}.{hint}",
+                other.text,
+                0,
+                len(other.text),
+            )
+    return {name: "log" if name in POSITIVE_PARAMETERS else "logit" for name, _ in formula.others}
+
+
+def _other_design(main: Design, name: str, formula: Formula, link: str, frame: pd.DataFrame) -> Design:
+    """Build the design of an auxiliary parameter: other columns of the same rows."""
+    evaluator = Evaluator(frame, formula.text, main.rows)
+    columns, aliased = _checked(model_columns(formula.fixed, evaluator), formula)
+    blocks = build_blocks(formula, evaluator)
+    return replace(
+        main,
+        formula=formula,
+        X=columns.values,
+        coefficients=columns.names,
+        blocks=tuple(replace(b, label=f"{name}: {b.label}") for b in blocks),
+        offset=_total_offset(formula, evaluator, main.rows),
+        given={},
+        aliased=aliased,
+        assign=columns.term,
+        learned=evaluator.learned,
+        family=Family(main.family.name, link),
+    )
+
+
+def _checked(columns: Columns, formula: Formula) -> tuple[Columns, tuple[str, ...]]:
+    """Return the columns of a fixed part without those that are combinations of others, and the names of these."""
+    _check_finite(columns, formula)
+    reject_repeated(columns.names, "columns of the fixed part", "rename a column or a level")
+    _reject_zero(columns, formula)
+    return _full_rank(columns)
 
 
 def _check_finite(columns: Columns, formula: Formula) -> None:

@@ -11,7 +11,8 @@ import xarray as xr
 
 from bayesmlm.design import Design
 from bayesmlm.diagnostics import convergence_sentences
-from bayesmlm.draws import Posterior, kept_levels, read_posterior, with_levels
+from bayesmlm.bambi_draws import read_posterior
+from bayesmlm.draws import Posterior, kept_levels, with_levels
 from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
 from bayesmlm.kernels.glmm_target import glmm_obstacle
 from bayesmlm.kernels.target import obstacle

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,6 @@ import xarray as xr
 from bayesmlm.covariance import sd_corr
 from bayesmlm.design import Block, Design
 from bayesmlm.errors import DataError, did_you_mean
-from bayesmlm.predictive_mean import predictive_mean
 
 SAMPLE = ("chain", "draw")
 
@@ -58,6 +56,14 @@ class BlockDraws:
 
 
 @dataclass(frozen=True)
+class PredictorDraws:
+    """Draws of one more linear predictor: its fixed effects (chain, draw, coefficient) and its blocks."""
+
+    fixef: xr.DataArray
+    blocks: tuple[BlockDraws, ...]
+
+
+@dataclass(frozen=True)
 class Posterior:
     """Draws of every parameter of a fit, named as R names them.
 
@@ -76,6 +82,10 @@ class Posterior:
     auxiliary : mapping of str to DataArray (chain, draw)
         The family's other auxiliary parameters by our names; the thresholds of an ordinal one (chain, draw,
         threshold), named as ``"low|middle"``.
+    others : mapping of str to PredictorDraws
+        Further linear predictors: those of auxiliary parameters that have predictors, by the parameter's name, which
+        then has no draws in `sigma` or `auxiliary`; and of a categorical response those of all categories but the
+        first, as ``"mu<category>"``, and no other: `fixef` then has no coefficients, and `blocks` is empty.
     """
 
     fixef: xr.DataArray
@@ -84,6 +94,7 @@ class Posterior:
     mean_ppd: xr.DataArray
     sample_stats: xr.Dataset
     auxiliary: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    others: Mapping[str, PredictorDraws] = field(default_factory=dict)
 
     @property
     def n_chains(self) -> int:
@@ -94,6 +105,11 @@ class Posterior:
     def n_draws(self) -> int:
         """Posterior sample size: chains times draws."""
         return self.fixef.sizes["chain"] * self.fixef.sizes["draw"]
+
+    def part(self, name: str) -> Posterior:
+        """Return this posterior with one of `others` as its only linear predictor."""
+        own = self.others[name]
+        return replace(self, fixef=own.fixef, blocks=own.blocks, others={})
 
     def block(self, label: str) -> BlockDraws:
         """Return the block with this label."""
@@ -106,152 +122,6 @@ def labelled(values: np.ndarray, **coords: object) -> xr.DataArray:
     names = {k: np.asarray(v, dtype=object) for k, v in coords.items()}
     index = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
     return xr.DataArray(values, dims=dims, coords={**index, **names})
-
-
-# -- from Bambi's variables to R's names ------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A parameter's place: a posterior variable and, if it is a vector, the position along its own axis."""
-
-    name: str
-    position: int | None
-
-
-@dataclass(frozen=True)
-class BlockSchema:
-    """Where a block's draws are.
-
-    Attributes
-    ----------
-    label, group : str
-        As in `bayesmlm.design.Block`.
-    columns : tuple of str
-        R's names.
-    variables : tuple of Variable
-        For each column its group-specific term; the standard deviation is the variable ``<name>_sigma``.
-    corr : str or None
-        Variable with the correlation matrix; None for one column.
-    """
-
-    label: str
-    group: str
-    columns: tuple[str, ...]
-    variables: tuple[Variable, ...]
-    corr: str | None
-
-
-@dataclass(frozen=True)
-class Schema:
-    """Where the parameters of a model are in a posterior with Bambi's names.
-
-    Attributes
-    ----------
-    coefficients, blocks
-        Of the linear predictor.
-    sigma : str or None
-        Variable with the residual standard deviation, if there is one.
-    auxiliary : mapping of str to str
-        Variables with the family's other auxiliary parameters, by our names.
-    """
-
-    coefficients: tuple[Variable, ...]
-    blocks: tuple[BlockSchema, ...]
-    sigma: str | None = "sigma"
-    auxiliary: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[str]:
-        """All posterior variables, each once."""
-        names = [v.name for v in self.coefficients] + ([self.sigma] if self.sigma else [])
-        names += self.auxiliary.values()
-        for block in self.blocks:
-            effects = list(dict.fromkeys(v.name for v in block.variables))
-            names += [*effects, *(f"{e}_sigma" for e in effects)] + ([block.corr] if block.corr else [])
-        return list(dict.fromkeys(names))
-
-
-def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int) -> Posterior:
-    """Collect the draws of a DataTree with Bambi's variables under R's names.
-
-    Parameters
-    ----------
-    tree
-        With groups ``posterior`` and ``sample_stats``.
-    schema
-        Where the parameters are.
-    design
-        Gives names, levels, and the columns' means for `Posterior.mean_ppd`.
-    seed
-        Seed of the predictive noise in `Posterior.mean_ppd`.
-    """
-    data = tree["posterior"].to_dataset()
-    fixed = [_column(data[v.name], v.position) for v in schema.coefficients]
-    shape = (data.sizes["chain"], data.sizes["draw"], len(fixed))
-    values = np.stack(fixed, axis=-1) if fixed else np.empty(shape)
-    fixef = labelled(values, coefficient=list(design.coefficients))
-    sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
-    levels = {b.label: list(b.levels) for b in design.blocks}
-    blocks = tuple(_read_block(data, block, levels[block.label]) for block in schema.blocks)
-    auxiliary = {
-        name: labelled_auxiliary(design, name, _column(data[v], None)) for name, v in schema.auxiliary.items()
-    }
-    ppd = _replicated_mean(design, fixef, sigma, auxiliary, blocks, seed)
-    stats = tree["sample_stats"].to_dataset()
-    return Posterior(fixef, sigma, blocks, ppd, stats, auxiliary)
-
-
-def labelled_auxiliary(design: Design, name: str, values: np.ndarray) -> xr.DataArray:
-    """Label draws (chain, draw) of an auxiliary parameter; thresholds (chain, draw, K - 1) by the levels they part."""
-    if name != "thresholds":
-        return labelled(values)
-    levels = design.response_levels
-    return labelled(values, threshold=[f"{a}|{b}" for a, b in itertools.pairwise(levels)])
-
-
-def _replicated_mean(
-    design: Design,
-    fixef: xr.DataArray,
-    sigma: xr.DataArray | None,
-    auxiliary: Mapping[str, xr.DataArray],
-    blocks: Sequence[BlockDraws],
-    seed: int,
-) -> xr.DataArray:
-    """`Posterior.mean_ppd` of draws whose group effects are all at hand; NaN of categories, which have no mean."""
-    if design.family.is_ordinal or design.family.is_categorical:
-        return labelled(np.full(fixef.shape[:2], np.nan))
-    effects = [kept_effects(block, draws) for block, draws in zip(design.blocks, blocks, strict=True)]
-    if design.family.is_gaussian_identity:
-        group_mean = np.zeros(fixef.shape[:2])
-        for block, b in zip(design.blocks, effects, strict=True):
-            group_mean += np.einsum("sdjp,jp->sd", b, block_weights(block, design.nobs))
-        return mean_ppd(fixef, sigma, group_mean, design, seed)
-    own = {**auxiliary} if sigma is None else {"sigma": sigma, **auxiliary}
-    values = {name: draws.values for name, draws in own.items()}
-    return labelled(predictive_mean(design, fixef.values, effects, values, seed))
-
-
-def _column(variable: xr.DataArray, position: int | None) -> np.ndarray:
-    values = variable.transpose(*SAMPLE, ...).values
-    return values if position is None else values[:, :, position]
-
-
-def _read_block(data: xr.Dataset, schema: BlockSchema, levels: list[str]) -> BlockDraws:
-    sds, effects = [], []
-    for v in schema.variables:
-        sds.append(_column(data[f"{v.name}_sigma"], v.position))
-        term = data[v.name]
-        factor = next(str(d) for d in term.dims if str(d).endswith("__factor_dim"))
-        ordered = term.sel({factor: levels}).transpose(*SAMPLE, ..., factor)
-        effects.append(_column(ordered, v.position))
-    sd = labelled(np.stack(sds, axis=-1), column=schema.columns)
-    corr = (
-        np.ones((*sd.shape, 1)) if schema.corr is None else data[schema.corr].transpose(*SAMPLE, ...).values
-    )
-    b = labelled(np.stack(effects, axis=-1), level=levels, column=schema.columns)
-    matrix = labelled(corr, column=schema.columns, column_bis=schema.columns)
-    return BlockDraws(schema.label, schema.group, sd, matrix, b)
 
 
 def block_weights(block: Block, nobs: int) -> np.ndarray:

@@ -79,6 +79,8 @@ class Formula:
         The whole formula as R's deparse spells it, operators and bars as typed.
     notes : tuple of str
         What a reader of R would be warned of.
+    others : tuple of (str, Formula)
+        Formulas of auxiliary parameters that have predictors, by name; see `bayesmlm.distributional`.
     """
 
     response: Node | None
@@ -87,6 +89,7 @@ class Formula:
     text: str = field(compare=False, default="")
     spelled: str = field(compare=False, default="")
     notes: tuple[str, ...] = field(compare=False, default=())
+    others: tuple[tuple[str, Formula], ...] = ()
 
     def __str__(self) -> str:
         left = "" if self.response is None else f"{self.response} "

@@ -16,12 +16,22 @@ from bayesmlm.syntax import Name, Node, names_in
 
 
 def expressions(formula: Formula) -> list[Node]:
-    """Every expression of a formula, outermost level, without repetition."""
+    """Every expression of a formula and of those of auxiliary parameters, outermost level, without repetition."""
+    nodes = [node for part in parts_of_formula(formula) for node in own_expressions(part)]
+    return list({str(node): node for node in nodes}.values())
+
+
+def parts_of_formula(formula: Formula) -> list[Formula]:
+    """Return the formula and those of auxiliary parameters."""
+    return [formula, *(other for _, other in formula.others)]
+
+
+def own_expressions(formula: Formula) -> list[Node]:
+    """Every expression of one formula, outermost level."""
     linears = [formula.fixed, *(bar.effects for bar in formula.bars)]
     nodes = [] if formula.response is None else [formula.response]
     nodes += [f for linear in linears for term in linear.terms for f in term.factors]
-    nodes += list(formula.fixed.offsets) + [g for bar in formula.bars for g in bar.group]
-    return list({str(node): node for node in nodes}.values())
+    return nodes + list(formula.fixed.offsets) + [g for bar in formula.bars for g in bar.group]
 
 
 def used_columns(formula: Formula, frame: pd.DataFrame) -> list[str]:
@@ -58,7 +68,11 @@ def complete_rows(
     """Return positions of rows without a missing value, and how many rows each column cost."""
     evaluator = Evaluator(frame, formula.text)
     nodes = expressions(formula)
-    columns = list(dict.fromkeys(c for node in nodes for c in evaluator.columns(node)))
+    found: dict[str, None] = {}
+    for part in parts_of_formula(formula):
+        own = Evaluator(frame, part.text)  # an unknown column is pointed at in its own formula
+        found |= dict.fromkeys(c for node in own_expressions(part) for c in own.columns(node))
+    columns = list(found)
     missing = {c: frame[c].isna().to_numpy() for c in columns}
     for name, values in extra.items():
         if values is not None:  # a column of the formula may have the same name

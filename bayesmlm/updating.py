@@ -29,7 +29,13 @@ def updated_formula(design: Design, formula: str | Formula | None) -> str | Form
         return formula
     if not isinstance(formula, str):
         raise FormulaError(f"a formula is a string such as '. ~ . + x', not {type(formula).__name__}")
-    return update_formula(design.formula, formula)
+    text = update_formula(design.formula, formula)
+    others = design.formula.others
+    return replace(parse_formula(text), others=others, spelled=_spelled(text, others)) if others else text
+
+
+def _spelled(text: str, others: tuple[tuple[str, Formula], ...]) -> str:
+    return ", ".join([parse_formula(text).spelled, *(f"{name} {other.spelled}" for name, other in others)])
 
 
 def kept_data(design: Design) -> Any:

@@ -16,7 +16,8 @@ from reference_models import REFERENCE
 import bayesmlm as bm
 from bayesmlm.design import build_design
 from bayesmlm.diagnostics import chain_frame, convergence_frame, convergence_sentences, parameter_draws
-from bayesmlm.draws import SAMPLE, read_posterior
+from bayesmlm.bambi_draws import read_posterior
+from bayesmlm.draws import SAMPLE
 from bayesmlm.kernels.target import build_target
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer

@@ -23,6 +23,8 @@ def obstacle(design: Design, priors: Priors) -> str:
     The prior of every fixed effect must be normal, that of sigma and of independent standard deviations
     exponential, gamma, half-normal, half-Student-t or half-Cauchy.
     """
+    if design.others:
+        return f"{' and '.join(design.others)} has predictors of its own"
     if not design.family.is_gaussian_identity:
         return f"the effects of a {design.family.name} model cannot be integrated out"
     fixed: Mapping[str, Adjusted] = dict(priors.coefficients)

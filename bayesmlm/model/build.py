@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import bambi as bmb
 import numpy as np
@@ -14,11 +13,20 @@ from formulae.parser import ParseError
 from formulae.resolver import ResolverError
 from formulae.scanner import ScanError
 
+from bayesmlm.bambi_draws import PredictorSchema, Schema
 from bayesmlm.design import Design
-from bayesmlm.draws import Schema, Variable
 from bayesmlm.errors import BayesMLMError
-from bayesmlm.model.effects import FixedEffects, bambi_prior, block_priors
-from bayesmlm.model.joint import joint_prior
+from bayesmlm.model.component import (
+    NOTHING_NATIVE,
+    Component,
+    matched,
+    named,
+    native_of,
+    public_name,
+    term_priors,
+    written,
+)
+from bayesmlm.model.effects import FixedEffects, bambi_prior
 from bayesmlm.model.likelihood import (
     bambi_family,
     bambi_name,
@@ -26,19 +34,11 @@ from bayesmlm.model.likelihood import (
     threshold_prior,
     uncentre_thresholds,
 )
-from bayesmlm.model.match import match_blocks, match_fixed, match_offset, match_response
-from bayesmlm.model.plan import (
-    BlockPlan,
-    block_plan,
-    block_text,
-    fixed_pieces,
-    model_frame,
-    offset_text,
-    translatable_blocks,
-)
+from bayesmlm.model.match import match_response
+from bayesmlm.model.plan import category_names, model_frame, of_categories
 from bayesmlm.model.start import flat_start, start_values
-from bayesmlm.model.translate import NAMESPACE, plain_name
-from bayesmlm.priors import THRESHOLDS, Distribution, Joint, Priors
+from bayesmlm.model.translate import NAMESPACE
+from bayesmlm.priors import THRESHOLDS, Distribution, Priors
 from bayesmlm.reference.estimate import LmerEstimate
 
 FORMULAE_ERRORS = (ParseError, ResolverError, ScanError)
@@ -90,54 +90,41 @@ def build_model(
     BayesMLMError
         If Bambi's columns cannot be made to agree with the design's; no model is better than another one.
     """
-    native = _Native(True, True, _whole_terms(design), translatable_blocks(design))
+    components = _components(design, priors)
+    native_response, native = True, [native_of(c.design) for c in components]
     for _ in range(2):
         frame = model_frame(design)
-        response = response_text(design, native.response, frame)
-        pieces = fixed_pieces(design, native.fixed, priors, frame)
-        plans = tuple(block_plan(b, i in native.blocks, forms, frame) for i, b in enumerate(design.blocks))
-        # Bambi reads the factors of an ordinal model as beside an intercept, and wants none in the formula.
-        parts = ["1" if "(Intercept)" in design.coefficients else "0", *(t for p in pieces for t in p.text)]
-        parts += [] if design.offset is None else [offset_text(design, native.offset, frame)]
-        text = f"{response} ~ {' + '.join([*parts, *(t for p in plans for t in block_text(p))])}"
-        model = _bambi_model(text, frame, design)
+        response = response_text(design, native_response, frame)
+        parts = [written(c, n, forms, frame) for c, n in zip(components, native, strict=True)]
+        texts = [f"{c.parameter if c.prefix else response} ~ {c.text}" for c in parts]
+        model = _bambi_model(texts, frame, design)
         if model is None:
-            native = _Native(False, False, set(), set())
+            native_response, native = False, [NOTHING_NATIVE] * len(parts)
             continue
-        bad_fixed, coefficients = match_fixed(model, design, pieces)
-        bad_blocks, plans = match_blocks(model, design, plans)
-        same = _Native(
-            native.response and match_response(model, design),
-            native.offset and match_offset(model, design),
-            native.fixed - bad_fixed,
-            native.blocks - bad_blocks,
-        )
-        if not bad_fixed and not bad_blocks and match_response(model, design) and match_offset(model, design):
-            return _complete(model, design, priors, coefficients, plans, estimate)
-        native = same
-    raise BayesMLMError(f"Bambi reads {text!r} differently from the design: please report this formula")
+        compared = [matched(c, n, model) for c, n in zip(parts, native, strict=True)]
+        same = match_response(model, design)
+        if same and all(better is None for _, better in compared):
+            return _complete(model, design, priors, [full for full, _ in compared], estimate)
+        native_response = native_response and same
+        native = [n if better is None else better for n, (_, better) in zip(native, compared, strict=True)]
+    raise BayesMLMError(f"Bambi reads {texts!r} differently from the design: please report this formula")
 
 
-@dataclass(frozen=True)
-class _Native:
-    """What Bambi is to evaluate from the data; the rest reaches it as ready-made columns."""
-
-    response: bool
-    offset: bool
-    fixed: set[int]
-    blocks: set[int]
-
-
-def _whole_terms(design: Design) -> set[int]:
-    """Terms of the fixed part; none where a collinear column had to go, for Bambi would keep it."""
-    return set() if design.aliased else set(range(len(design.formula.fixed.terms)))
+def _components(design: Design, priors: Priors) -> list[Component]:
+    parent = bambi_family(design).likelihood.parent
+    others = [(name, design.others[name], priors.others[name]) for name in design.others]
+    return [
+        Component(parent, "", design, priors),
+        *(Component(bambi_name(name), bambi_name(name), d, p) for name, d, p in others),
+    ]
 
 
-def _bambi_model(text: str, frame: pd.DataFrame, design: Design) -> bmb.Model | None:
+def _bambi_model(texts: list[str], frame: pd.DataFrame, design: Design) -> bmb.Model | None:
     """Build the bambi.Model, or None if formulae cannot read a translated term."""
     family = bambi_family(design)
     try:
-        return bmb.Model(text, frame, family, auto_scale=False, extra_namespace=NAMESPACE)
+        formula = bmb.Formula(*texts) if len(texts) > 1 else texts[0]
+        return bmb.Model(formula, frame, family, auto_scale=False, extra_namespace=NAMESPACE)
     except (*FORMULAE_ERRORS, ValueError, KeyError, TypeError, AttributeError, NameError, ArithmeticError):
         return None  # the caller tries again with ready-made columns, and raises if that fails too
 
@@ -146,88 +133,52 @@ def _complete(
     model: bmb.Model,
     design: Design,
     priors: Priors,
-    coefficients: tuple[Variable, ...],
-    plans: tuple[BlockPlan, ...],
+    components: list[Component],
     estimate: LmerEstimate | None,
 ) -> BambiModel:
     """Set priors and names, and build the PyMC graph."""
-    fixed_names, effect_names = _public_names(model, plans)
-    renamed = tuple(replace(v, name=fixed_names[v.name]) for v in coefficients)
-    _set_priors(model, design, priors, coefficients, renamed, plans)
-    plans = tuple(
-        replace(plan, columns=tuple(replace(v, name=effect_names[v.name]) for v in plan.columns))
-        for plan in plans
-    )
+    corr = {p.corr_name for c in components for p in c.plans}
+    intercepts = {"Intercept", *(f"{c.prefix}_Intercept" for c in components if c.prefix)}
+    taken = {*model.family.likelihood.params, *intercepts, "chain", "draw", "__obs__", *corr}
+    public = [named(c, model, taken) for c in components]
+    public_name(model.response_term, model.response_term.name, taken)
+    _set_priors(model, design, priors, components, public)
     model.build()
+    main = public[0]
     if estimate is not None:
-        start = start_values(design, priors, renamed, plans, estimate)
+        start = start_values(design, priors, main.coefficients, main.plans, estimate)
     else:
-        start = {} if design.family.is_gaussian_identity else flat_start(design, priors, renamed)
-    sigma = "sigma" if design.family.has_sigma else None
+        start = {} if _is_linear(design) else flat_start(design, priors, main.coefficients)
+    return BambiModel(model, _schema(design, priors, public), start)
+
+
+def _is_linear(design: Design) -> bool:
+    return design.family.is_gaussian_identity and not design.others
+
+
+def _schema(design: Design, priors: Priors, public: list[Component]) -> Schema:
+    main, *others = (c.schema for c in public)
+    parts = dict(zip(design.others, others, strict=True))
+    if design.family.is_categorical:
+        for k, name in enumerate(category_names(design)):
+            plans = [of_categories(plan, design)[k] for plan in public[0].plans]
+            coefficients = tuple(replace(v, category=k) for v in main.coefficients)
+            parts[name] = PredictorSchema(coefficients, tuple(p.schema for p in plans))
+        main = PredictorSchema((), ())
+    sigma = None if priors.sigma is None else "sigma"
     auxiliary = {name: bambi_name(name) for name in priors.auxiliary}
-    return BambiModel(model, Schema(renamed, tuple(p.schema for p in plans), sigma, auxiliary), start)
-
-
-def _public_names(model: bmb.Model, plans: tuple[BlockPlan, ...]) -> tuple[dict[str, str], dict[str, str]]:
-    """Give Bambi's terms names that PyMC takes and nothing else has; return them for fixed and group terms.
-
-    Group terms are called after R's grouping factor: ``1|cask:batch`` rather than ``1|interaction(cask, batch)``.
-    """
-    component = model.parameters[model.family.likelihood.parent]
-    parameters = model.family.likelihood.params
-    taken = {*parameters, "Intercept", "chain", "draw", "__obs__", *(p.corr_name for p in plans)}
-    groups = {p.group_text.strip("`"): p.group_name for p in plans}
-
-    def name(term: Any, wanted: str, companions: tuple[str, ...] = ()) -> str:
-        chosen = plain_name(wanted)
-        while taken & {chosen, *(chosen + c for c in companions)}:
-            chosen += "_"
-        taken.update({chosen, *(chosen + c for c in companions)})
-        if chosen != term.name:
-            term.alias = chosen
-        return chosen
-
-    fixed = {"Intercept": "Intercept"}
-    fixed |= {t.name: name(t, t.name) for t in component.common_terms.values()}
-    effects = {}
-    for term in component.group_specific_terms.values():
-        expression, group = term.name.split("|")
-        effects[term.name] = name(term, f"{expression}|{groups[group]}", ("_sigma",))
-    name(model.response_term, model.response_term.name)
-    return fixed, effects
+    return Schema(main.coefficients, main.blocks, sigma, auxiliary, parts)
 
 
 def _set_priors(
-    model: bmb.Model,
-    design: Design,
-    priors: Priors,
-    coefficients: tuple[Variable, ...],
-    renamed: tuple[Variable, ...],
-    plans: tuple[BlockPlan, ...],
+    model: bmb.Model, design: Design, priors: Priors, components: list[Component], public: list[Component]
 ) -> None:
-    terms: dict[str, Any] = {}
-    if priors.intercept is not None:
-        terms[coefficients[0].name] = bambi_prior(priors.intercept.used)
-    members: dict[str, list[tuple[int, int]]] = {}
-    for j, variable in enumerate(coefficients):
-        if design.coefficients[j] != "(Intercept)":
-            members.setdefault(variable.name, []).append((variable.position or 0, j))
-    for name, columns in members.items():
-        used = [priors.coefficients[design.coefficients[j]].used for _, j in sorted(columns)]
-        if isinstance(used[0], Joint):
-            names = [design.coefficients[j] for _, j in sorted(columns)]
-            terms[name] = joint_prior(
-                used[0], names, vector=coefficients[columns[0][1]].position is not None, design=design
-            )
-        else:
-            terms[name] = bambi_prior(*used)
-    fixed = FixedEffects(design, renamed)
-    for plan in plans:
-        terms |= block_priors(plan, priors.covariance[plan.block.label], fixed)
     own = {**priors.auxiliary} if priors.sigma is None else {"sigma": priors.sigma, **priors.auxiliary}
     parameters = {bambi_name(name): bambi_prior(prior.used) for name, prior in own.items()}
     if design.family.is_ordinal and isinstance(own[THRESHOLDS].used, Distribution):
         parameters[bambi_name(THRESHOLDS)] = threshold_prior(design, own[THRESHOLDS].used)
+        fixed = FixedEffects(design, public[0].coefficients)
         uncentre_thresholds(model.family, fixed.slopes_at_means)
     # Nested under the parameter, so that a column named sigma or mu is not taken for the parameter.
-    model.set_priors(priors={model.family.likelihood.parent: terms, **parameters})
+    terms = {c.parameter: term_priors(c, p) for c, p in zip(components, public, strict=True)}
+    model.set_priors(priors={**terms, **parameters})

@@ -13,9 +13,9 @@ import pytensor.tensor as pt
 from bambi.backend.utils import get_distribution_from_prior
 
 from bayesmlm.design import Design
-from bayesmlm.draws import Variable
-from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
-from bayesmlm.priors import Decov, Distribution, Lkj
+from bayesmlm.bambi_draws import Variable
+from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan, of_categories
+from bayesmlm.priors import Decov, Distribution, Lkj, Priors
 
 PYMC_NAMES = {
     "normal": ("Normal", {"location": "mu", "scale": "sigma"}),
@@ -41,9 +41,9 @@ def bambi_prior(*priors: Any) -> bmb.Prior:
     return bmb.Prior(name, **{k: v if len(priors) > 1 else float(v[0]) for k, v in values.items()})
 
 
-def residual_scale(design: Design, pymc_model: pm.Model) -> Any:
-    """Return phi of decov and of joint priors of slopes: sigma where the family has one, 1 otherwise."""
-    return pymc_model["sigma"] if design.family.has_sigma else 1.0
+def residual_scale(priors: Priors, pymc_model: pm.Model) -> Any:
+    """Return phi of decov and of joint priors of slopes: sigma where the model has one, 1 otherwise."""
+    return 1.0 if priors.sigma is None else pymc_model["sigma"]
 
 
 @dataclass(frozen=True)
@@ -70,50 +70,61 @@ class FixedEffects:
         return value if variable.position is None else value[variable.position]
 
 
-def block_priors(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -> dict[str, bmb.Prior]:
+@dataclass(frozen=True)
+class _Source:
+    """What the variables of a block are made from: one plan, or one for each category with effects of its own."""
+
+    plans: tuple[BlockPlan, ...]
+    prior: Decov | Lkj
+    priors: Priors
+    fixed: FixedEffects
+
+    def sd(self, take: Any) -> Any:
+        return self._stacked([_block_variables(p, self)[0][take] for p in self.plans])
+
+    def effects(self, take: Any) -> Any:
+        return self._stacked([_block_variables(p, self)[1][:, take] for p in self.plans])
+
+    def _stacked(self, parts: list[Any]) -> Any:
+        return parts[0] if self.plans[0].category is None else pt.stack(parts, axis=-1)
+
+
+def block_priors(plan: BlockPlan, priors: Priors, fixed: FixedEffects) -> dict[str, bmb.Prior]:
     """One prior per Bambi term of a block; all take their columns from the block's shared variables."""
-    out = {}
+    prior, out = priors.covariance[plan.block.label], {}
+    plans = of_categories(plan, fixed.design) or (plan,)
+    source = _Source(plans, prior, priors, fixed)
     for name in dict.fromkeys(v.name for v in plan.columns):
         mine = sorted((v.position or 0, j) for j, v in enumerate(plan.columns) if v.name == name)
         vector = plan.columns[mine[0][1]].position is not None
         take: Any = [j for _, j in mine] if vector else mine[0][1]
-        scale = bmb.Prior(type(prior).__name__, dist=_sd_builder(plan, prior, fixed, take))
-        effect = _effect_builder(plan, prior, fixed, take)
+        scale = bmb.Prior(type(prior).__name__, dist=_builder(source.sd, take))
+        effect = _builder(source.effects, take)
         out[name] = bmb.Prior("CorrelatedBlock", dist=effect, noncentered=False, sigma=scale)
     return out
 
 
-def _sd_builder(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects, take: Any) -> Callable[..., Any]:
+def _builder(values: Callable[[Any], Any], take: Any) -> Callable[..., Any]:
     def build(name: str, dims: Any = None, **_: Any) -> Any:
-        sd, _effects = _block_variables(plan, prior, fixed)
-        return pm.Deterministic(name, sd[take], dims=dims or None)
+        return pm.Deterministic(name, values(take), dims=dims or None)
 
     return build
 
 
-def _effect_builder(
-    plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects, take: Any
-) -> Callable[..., Any]:
-    def build(name: str, dims: Any = None, **_: Any) -> Any:
-        _sd, effects = _block_variables(plan, prior, fixed)
-        return pm.Deterministic(name, effects[:, take], dims=dims)
-
-    return build
-
-
-def _block_variables(plan: BlockPlan, prior: Decov | Lkj, fixed: FixedEffects) -> tuple[Any, Any]:
+def _block_variables(plan: BlockPlan, source: _Source) -> tuple[Any, Any]:
     """Return the block's sds (p,) and effects (J, p) in the current PyMC model, created once per model."""
     pymc_model = pm.modelcontext(None)
     p = len(plan.block.columns)
     effects_name, sd_name = plan.variable("effects"), plan.variable("sd")
     if effects_name in pymc_model.named_vars:
         return pymc_model[sd_name], pymc_model[effects_name]
-    sd = pm.Deterministic(sd_name, _sd_variable(plan, p, prior, residual_scale(fixed.design, pymc_model)))
-    cholesky = _correlation_cholesky(plan, p, prior.regularization) if p > 1 else pt.ones((1, 1))
+    phi = residual_scale(source.priors, pymc_model)
+    sd = pm.Deterministic(sd_name, _sd_variable(plan, p, source.prior, phi))
+    cholesky = _correlation_cholesky(plan, p, source.prior.regularization) if p > 1 else pt.ones((1, 1))
     if p > 1:
         pymc_model.add_coords({dim: list(plan.block.columns) for dim in plan.corr_dims})
         pm.Deterministic(plan.corr_name, cholesky @ cholesky.T, dims=plan.corr_dims)
-    effects = _effect_columns(plan, sd[:, None] * cholesky, fixed, pymc_model)
+    effects = _effect_columns(plan, sd[:, None] * cholesky, source.fixed, pymc_model)
     return sd, pm.Deterministic(effects_name, pt.stack(effects, axis=1))
 
 

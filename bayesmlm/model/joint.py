@@ -10,33 +10,32 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayesmlm.design import Design
 from bayesmlm.model.effects import residual_scale
-from bayesmlm.priors import R2D2, Horseshoe, Joint
+from bayesmlm.priors import R2D2, Horseshoe, Joint, Priors
 
 SHARED = "fixed||slopes"
 
 
-def joint_prior(prior: Joint, names: Sequence[str], vector: bool, design: Design) -> bmb.Prior:
+def joint_prior(prior: Joint, names: Sequence[str], vector: bool, priors: Priors) -> bmb.Prior:
     """Return the bambi.Prior of one term, whose coefficients are called `names` in the joint prior."""
     at = [prior.columns.index(name) for name in names]
-    return bmb.Prior(type(prior).__name__, dist=_builder(prior, at if vector else at[0], design))
+    return bmb.Prior(type(prior).__name__, dist=_builder(prior, at if vector else at[0], priors))
 
 
-def _builder(prior: Joint, take: Any, design: Design) -> Callable[..., Any]:
+def _builder(prior: Joint, take: Any, priors: Priors) -> Callable[..., Any]:
     def build(name: str, dims: Any = None, **_: Any) -> Any:
-        return pm.Deterministic(name, _slopes(prior, design)[take], dims=dims or None)
+        return pm.Deterministic(name, _slopes(prior, priors)[take], dims=dims or None)
 
     return build
 
 
-def _slopes(prior: Joint, design: Design) -> Any:
+def _slopes(prior: Joint, priors: Priors) -> Any:
     """All slopes (K,) in the current PyMC model, created once per model; see the prior's class for the symbols."""
     pymc_model = pm.modelcontext(None)
     if SHARED in pymc_model.named_vars:
         return pymc_model[SHARED]
     z = pm.Normal("fixed||z", 0.0, 1.0, shape=len(prior.columns))
-    sigma = residual_scale(design, pymc_model)
+    sigma = residual_scale(priors, pymc_model)
     scale = _horseshoe_scale(prior, sigma) if isinstance(prior, Horseshoe) else _r2d2_scale(prior, sigma)
     return pm.Deterministic(SHARED, z * scale * np.array(prior.units))
 

@@ -126,9 +126,9 @@ def response_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
 
 def _category_text(node: Node | None, design: Design, native: bool, frame: pd.DataFrame) -> str:
     levels = list(design.response_levels)
-    if native and isinstance(node, Name) and isinstance(frame[node.name].dtype, pd.CategoricalDtype):
-        if frame[node.name].cat.categories.tolist() == levels:
-            return str(translate(node))
+    known = frame[node.name].dtype if native and isinstance(node, Name) else None
+    if isinstance(known, pd.CategoricalDtype) and known.categories.tolist() == levels:
+        return str(translate(node))
     values = pd.Categorical.from_codes(design.y.astype(int), levels, ordered=True)
     return ready_made(frame, design.response, values)
 

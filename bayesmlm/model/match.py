@@ -10,7 +10,7 @@ import numpy as np
 from bambi.terms import GroupSpecificTerm
 
 from bayesmlm.design import Design
-from bayesmlm.draws import Variable
+from bayesmlm.bambi_draws import Variable
 from bayesmlm.model.plan import BlockPlan
 from bayesmlm.model.translate import Piece
 
@@ -23,9 +23,9 @@ def match_response(model: bmb.Model, design: Design) -> bool:
     return theirs.shape == ours.shape and _equal(theirs, ours)
 
 
-def match_offset(model: bmb.Model, design: Design) -> bool:
-    """Whether Bambi's offset is the design's."""
-    terms = model.parameters[model.family.likelihood.parent].offset_terms.values()
+def match_offset(component: Any, design: Design) -> bool:
+    """Whether the offset of a component of Bambi's is the design's."""
+    terms = component.offset_terms.values()
     total = sum((np.squeeze(t.data) for t in terms), start=np.zeros(design.nobs))
     return design.offset is None or _equal(total, design.offset)
 
@@ -35,15 +35,12 @@ def _equal(theirs: np.ndarray, ours: np.ndarray) -> bool:
     return bool(np.allclose(theirs, ours, rtol=1e-10, atol=1e-13 * float(np.max(np.abs(ours), initial=0.0))))
 
 
-def match_fixed(
-    model: bmb.Model, design: Design, pieces: list[Piece]
-) -> tuple[set[int], tuple[Variable, ...]]:
-    """Compare Bambi's fixed columns with X; return terms that differ and each coefficient's variable."""
-    component = model.parameters[model.family.likelihood.parent]
+def match_fixed(component: Any, design: Design, pieces: list[Piece]) -> tuple[set[int], tuple[Variable, ...]]:
+    """Compare Bambi's fixed columns with X; return terms that differ, and each coefficient's term by Bambi's key."""
     found: dict[int, Variable] = {}
     if component.intercept_term is not None:
-        found[0] = Variable(component.intercept_term.name, None)
-    terms = list(component.common_terms.values())
+        found[0] = Variable("Intercept", None)
+    terms = list(component.common_terms.items())
     bad: set[int] = set()
     start = 0
     for piece in pieces:
@@ -58,15 +55,15 @@ def match_fixed(
 
 
 def _match_columns(
-    terms: list[Any], wanted: np.ndarray, columns: tuple[int, ...]
+    terms: list[tuple[str, Any]], wanted: np.ndarray, columns: tuple[int, ...]
 ) -> dict[int, Variable] | None:
     """Find each wanted column among those of some Bambi terms; None unless all agree one to one."""
     available = []
-    for term in terms:
+    for key, term in terms:
         data = term.predictor if isinstance(term, GroupSpecificTerm) else term.data
         data = np.asarray(data).reshape(len(wanted), -1)
         vector = any(d.endswith(("_dim",)) and not d.endswith("__factor_dim") for d in term.coords)
-        available += [(term.name, k if vector else None, data[:, k]) for k in range(data.shape[1])]
+        available += [(key, k if vector else None, data[:, k]) for k in range(data.shape[1])]
     if len(available) != len(columns):
         return None
     found = {}
@@ -80,11 +77,10 @@ def _match_columns(
 
 
 def match_blocks(
-    model: bmb.Model, design: Design, plans: tuple[BlockPlan, ...]
+    component: Any, design: Design, plans: tuple[BlockPlan, ...]
 ) -> tuple[set[int], tuple[BlockPlan, ...]]:
     """Compare Bambi's group-specific terms with the blocks; return those that differ, and the completed plans."""
-    component = model.parameters[model.family.likelihood.parent]
-    terms = list(component.group_specific_terms.values())
+    terms = list(component.group_specific_terms.items())
     expected = sum(len(piece.text) for plan in plans for piece in plan.pieces)
     if len(terms) != expected:
         return set(range(len(plans))), plans
@@ -101,9 +97,9 @@ def match_blocks(
     return bad, tuple(matched)
 
 
-def _match_block(plan: BlockPlan, terms: list[Any]) -> BlockPlan | None:
+def _match_block(plan: BlockPlan, terms: list[tuple[str, Any]]) -> BlockPlan | None:
     block = plan.block
-    groups = tuple(map(str, terms[0].groups))
+    groups = tuple(map(str, terms[0][1].groups))
     if sorted(groups) != sorted(block.levels):
         return None
     to_ours = (
@@ -116,7 +112,7 @@ def _match_block(plan: BlockPlan, terms: list[Any]) -> BlockPlan | None:
     for piece in plan.pieces:
         mine = terms[start : start + len(piece.text)]
         start += len(piece.text)
-        same_groups = all(np.array_equal(to_ours[t.group_index], block.index) for t in mine)
+        same_groups = all(np.array_equal(to_ours[t.group_index], block.index) for _, t in mine)
         matched = _match_columns(mine, block.Z, piece.columns) if same_groups else None
         if matched is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
-from bayesmlm.draws import BlockSchema, Variable
+from bayesmlm.bambi_draws import BlockSchema, Variable
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
 from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term
@@ -42,6 +42,8 @@ class BlockPlan:
         How each column is parametrised: NONCENTRED, CENTRED, or HIERARCHICAL (centred on its fixed effect).
     group_name : str
         What Bambi's terms should call the grouping factor.
+    category : int or None
+        Which of the categories but the first these effects are of, if each has some.
     """
 
     block: Block
@@ -51,6 +53,7 @@ class BlockPlan:
     group_name: str
     columns: tuple[Variable, ...] = ()
     levels: tuple[str, ...] = ()
+    category: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +80,26 @@ class BlockPlan:
     def corr_dims(self) -> tuple[str, str]:
         """Dims of the correlation matrix."""
         return f"{self.name}__column_dim", f"{self.name}__column_bis_dim"
+
+
+def category_names(design: Design) -> tuple[str, ...]:
+    """Names of the linear predictors of a categorical response: all categories but the first have one."""
+    return tuple(f"mu{level}" for level in design.response_levels[1:])
+
+
+def of_categories(plan: BlockPlan, design: Design) -> tuple[BlockPlan, ...]:
+    """Return a block's plan for each category that has effects; none if the response is not categorical."""
+    if not design.family.is_categorical:
+        return ()
+    return tuple(
+        replace(
+            plan,
+            block=replace(plan.block, label=f"{name}: {plan.block.label}"),
+            columns=tuple(replace(v, category=k) for v in plan.columns),
+            category=k,
+        )
+        for k, name in enumerate(category_names(design))
+    )
 
 
 RELIABLE = 0.8  # centred, pastes' casks (0.77) diverge in a few draws; imm10's schools (0.83) gain a lot
@@ -197,7 +220,7 @@ def block_plan(
         levels = pd.Categorical.from_codes(block.index, list(block.levels), ordered=True)
         group = ready_made(frame, block.label, levels)
     plain = (NONCENTRED,) * len(block.columns)
-    chosen = plain if forms is None else forms[block.label]
+    chosen = plain if forms is None else forms.get(block.label, plain)
     return BlockPlan(block, group, tuple(pieces), chosen, name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesmlm.design import Design
-from bayesmlm.draws import Variable
+from bayesmlm.bambi_draws import Variable
 from bayesmlm.families import LINKS
 from bayesmlm.model.likelihood import threshold_start
 from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan
@@ -44,7 +44,7 @@ def start_values(
     values |= fixed_values(design, priors, coefficients, centred)
     for i, plan in enumerate(plans):
         prior = priors.covariance[plan.block.label]
-        values |= _block_values(plan, prior, estimate, i, fixed, design.family.has_sigma)
+        values |= _block_values(plan, prior, estimate, i, fixed, priors.sigma is not None)
     return values
 
 

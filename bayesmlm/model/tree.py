@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from bayesmlm.design import Design
-from bayesmlm.draws import SAMPLE, Posterior, Schema, kept_effects
+from bayesmlm.draws import SAMPLE, Posterior, PredictorDraws, kept_effects
+from bayesmlm.bambi_draws import PredictorSchema, Schema, factor_dim, part_design, pick
 from bayesmlm.model.build import BambiModel
 
 
@@ -38,23 +39,33 @@ def posterior_tree(built: BambiModel, posterior: Posterior, design: Design) -> x
     """
     shape = (posterior.n_chains, posterior.fixef.sizes["draw"])
     variables = {name: _empty(built, name, shape) for name in built.schema.names}
-    for j, variable in enumerate(built.schema.coefficients):
-        _put(variables[variable.name], variable.position, posterior.fixef.values[..., j])
+    draws = {"": PredictorDraws(posterior.fixef, posterior.blocks), **posterior.others}
+    for name, part in built.schema.parts.items():
+        _put_predictor(variables, part, draws[name], part_design(design, name))
     if built.schema.sigma and posterior.sigma is not None:
         variables[built.schema.sigma].values[...] = posterior.sigma.values
     for name, variable_name in built.schema.auxiliary.items():
         variables[variable_name].values[...] = posterior.auxiliary[name].values
-    for where, block, described in zip(built.schema.blocks, posterior.blocks, design.blocks, strict=True):
+    return bambi_tree(xr.Dataset(variables), posterior.sample_stats, built.schema, design)
+
+
+def _put_predictor(
+    variables: dict[str, xr.DataArray], schema: PredictorSchema, draws: PredictorDraws, design: Design
+) -> None:
+    for j, variable in enumerate(schema.coefficients):
+        pick(variables[variable.name], variable).values[...] = draws.fixef.values[..., j]
+    if not schema.blocks:  # of a categorical response as a whole
+        return
+    for where, block, described in zip(schema.blocks, draws.blocks, design.blocks, strict=True):
         kept_effects(described, block)
         for c, variable in enumerate(where.variables):
-            _put(variables[f"{variable.name}_sigma"], variable.position, block.sd.values[..., c])
-            term = variables[variable.name]
+            pick(variables[f"{variable.name}_sigma"], variable).values[...] = block.sd.values[..., c]
+            term = pick(variables[variable.name], variable)
             factor = factor_dim(term)
             own = block.b.isel(column=c, drop=True).rename(level=factor)
-            _put(term, variable.position, own.sel({factor: term[factor].values}).values)
+            term.values[...] = own.sel({factor: term[factor].values}).values
         if where.corr:
             variables[where.corr].values[...] = block.corr.values
-    return bambi_tree(xr.Dataset(variables), posterior.sample_stats, built.schema, design)
 
 
 def bambi_tree(
@@ -67,11 +78,6 @@ def bambi_tree(
     return xr.DataTree.from_dict({name: group.assign_attrs(mark) for name, group in groups.items()})
 
 
-def factor_dim(term: xr.DataArray) -> str:
-    """Dimension of a group-specific term along which its levels lie."""
-    return next(str(d) for d in term.dims if str(d).endswith("__factor_dim"))
-
-
 def _empty(built: BambiModel, name: str, shape: tuple[int, int]) -> xr.DataArray:
     """An array for one variable; group dimensions come last, as in Bambi's own results."""
     dims: list[str] = [str(d) for d in built.graph.named_vars_to_dims.get(name, ())]
@@ -80,11 +86,3 @@ def _empty(built: BambiModel, name: str, shape: tuple[int, int]) -> xr.DataArray
     index = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
     values = np.empty((*shape, *(len(c) for c in coords.values())))
     return xr.DataArray(values, dims=(*SAMPLE, *dims), coords={**index, **coords})
-
-
-def _put(variable: xr.DataArray, position: int | None, values: np.ndarray) -> None:
-    """Write draws of one column; a vector's own axis is the first after chain and draw."""
-    if position is None:
-        variable.values[...] = values.reshape(variable.shape)
-    else:
-        variable.values[:, :, position] = values

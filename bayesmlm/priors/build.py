@@ -25,7 +25,7 @@ from bayesmlm.priors.families import (
     student_t,
 )
 from bayesmlm.priors.joint import Joint
-from bayesmlm.priors.overrides import THRESHOLDS, block_prior, read_overrides
+from bayesmlm.priors.overrides import THRESHOLDS, Overrides, block_prior, read_overrides
 
 REAL = ({"normal", "student_t", "cauchy", "laplace"}, "any real number: bm.normal, bm.student_t")
 POSITIVE_NUMBERS = (POSITIVE, "positive: bm.exponential, bm.half_normal")
@@ -59,6 +59,9 @@ class Priors:
         The caller's choices as given, for another model of the same kind.
     auxiliary : mapping of str to Adjusted
         Of the family's other auxiliary parameters.
+    others : mapping of str to Priors
+        Of the coefficients and covariances of auxiliary parameters that have predictors, by name. Where sigma is one,
+        `sigma` is None, and decov is relative to the response's standard deviation instead.
     """
 
     intercept: Adjusted | None
@@ -67,6 +70,7 @@ class Priors:
     covariance: Mapping[str, Decov | Lkj]
     given: Mapping[Any, Any] = field(default_factory=dict)
     auxiliary: Mapping[str, Adjusted] = field(default_factory=dict)
+    others: Mapping[str, Priors] = field(default_factory=dict)
 
     @property
     def joint(self) -> Joint | None:
@@ -85,6 +89,7 @@ class Priors:
         for label, prior in self.covariance.items():
             if isinstance(prior, Lkj) and any(map(is_custom, prior.adjusted)):
                 names.append(f"sd ({label})")
+        names += [f"{other} of {name}" for name, of in self.others.items() if (other := of.custom)]
         return names[0] if names else ""
 
 
@@ -102,7 +107,8 @@ def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> 
         grouping factor, or ``"covariance"`` (all blocks). Of a block or grouping factor also parts: a prior of
         standard deviations stands for all of them, and a dict has ``"sd"``, ``"sd__<column>"`` and ``"cor"``, as
         in ``{"school": {"sd": half_normal(5), "sd__female": exponential(1), "cor": lkj(2)}}``. One part alone may
-        be written ``("school", "sd__female")`` or ``"sd__female (school)"``. The more special name wins. Where a
+        be written ``("school", "sd__female")`` or ``"sd__female (school)"``. The more special name wins. A parameter
+        with predictors of its own takes a dict of such choices: ``{"sigma": {"x": normal(0, 0.5)}}``. Where a
         column is both a predictor and a grouping factor, the kind of prior tells which is meant.
 
     Raises
@@ -112,18 +118,74 @@ def build_priors(design: Design, overrides: Mapping[Any, Any] | None = None) -> 
     """
     if overrides is not None and not isinstance(overrides, Mapping):
         raise PriorError(f"priors = {overrides!r}: give a dict, such as {{'sigma': bm.exponential(1)}}")
-    chosen = read_overrides(overrides or {}, design, terms_of(design))
+    given = dict(overrides or {})
+    own = {name: given.pop(name, {}) for name in design.others}
+    chosen = read_overrides(given, design, terms_of(design))
     scale = _predictor_scale(design)
+    auxiliary = _auxiliary(design, chosen.single)
+    sigma = auxiliary.pop("sigma", None)
+    parts = _of_predictor(design, chosen, scale)
+    if "sigma" in design.others:
+        parts = {**parts, "covariance": _on_scale_of_data(parts["covariance"], scale.sd)}
+    others = {name: _of_parameter(name, design.others[name], prior) for name, prior in own.items()}
+    priors = Priors(**parts, sigma=sigma, given=dict(overrides or {}), auxiliary=auxiliary, others=others)
+    if design.family.is_categorical and priors.joint is not None:
+        raise PriorError(
+            f"{priors.joint.name} is for the slopes of one linear predictor, of which every category has its own: "
+            "give slopes priors such as bm.student_t(3, 0, 1)"
+        )
+    if others and priors.joint is not None:
+        raise PriorError(
+            f"{priors.joint.name} is relative to one sigma: give slopes priors of their own here"
+        )
+    return priors
+
+
+def _of_predictor(design: Design, chosen: Overrides, scale: _PredictorScale) -> dict[str, Any]:
+    """Priors of the intercept, the slopes and the covariances of one linear predictor."""
     intercept = None
     if "(Intercept)" in design.coefficients:
         default = normal(scale.location, 2.5 * scale.wider, autoscale=True)
         given = _first(chosen.single, "(Intercept)", "Intercept", default=default)
         intercept = _adjust(given, scale.sd, "(Intercept)", REAL)
-    auxiliary = _auxiliary(design, chosen.single)
     covariance = {b.label: _scaled(block_prior(b, chosen, decov()), b, scale.sd) for b in design.blocks}
-    slopes = _slopes(design, chosen.single, scale)
-    sigma = auxiliary.pop("sigma", None)
-    return Priors(intercept, slopes, sigma, covariance, dict(overrides or {}), auxiliary)
+    return {
+        "intercept": intercept,
+        "coefficients": _slopes(design, chosen.single, scale),
+        "covariance": covariance,
+    }
+
+
+def _of_parameter(name: str, design: Design, given: Any) -> Priors:
+    """Priors of an auxiliary parameter's predictor, on the scale of its link: the defaults are those of other links.
+
+    The intercept of log sigma is about the logarithm of the response's standard deviation.
+    """
+    if not isinstance(given, Mapping):
+        raise PriorError(
+            f"priors: {name} has predictors here, and so no prior of its own: give a dict, such as "
+            f"{{{name!r}: {{'(Intercept)': bm.normal(0, 1), 'fixed': bm.normal(0, 1)}}}}"
+        )
+    chosen = read_overrides(given, design, terms_of(design))
+    wrong = [key for key in chosen.single if key in {*design.family.auxiliary, "aux"}]
+    if wrong and not set(wrong) & set(design.coefficients):
+        raise PriorError(f"priors: {name} has no {wrong[0]!r}: its dict is about its coefficients and groups")
+    location = float(np.log(np.std(_on_predictor_scale(design), ddof=1))) if name == "sigma" else 0.0
+    parts = _of_predictor(design, chosen, _PredictorScale(location, 1.0))
+    priors = Priors(**parts, sigma=None, given=dict(given))
+    if priors.joint is not None:
+        raise PriorError(
+            f"{priors.joint.name} is for the slopes of the mean: give those of {name} priors each"
+        )
+    return priors
+
+
+def _on_scale_of_data(covariance: Mapping[str, Decov | Lkj], sd_y: float) -> dict[str, Decov | Lkj]:
+    """Make decov relative to the response's standard deviation, where there is no one sigma for it."""
+    return {
+        label: replace(prior, scale=prior.scale * sd_y) if isinstance(prior, Decov) else prior
+        for label, prior in covariance.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -157,7 +219,7 @@ def _auxiliary(design: Design, chosen: Mapping[str, Any]) -> dict[str, Adjusted]
     }
     names: tuple[str, ...] = (*design.family.auxiliary, *[THRESHOLDS] * design.family.is_ordinal)
     found = {}
-    for name in names:
+    for name in (name for name in names if name not in design.others):
         given = _first(
             chosen, name, *(["aux"] * (len(names) == 1)), default=defaults.get(name, exponential(1.0))
         )

@@ -9,8 +9,8 @@ import numpy as np
 import nutpie
 import xarray as xr
 
+from bayesmlm.bambi_draws import Schema, Variable, part_design, pick
 from bayesmlm.design import Design
-from bayesmlm.draws import Schema
 from bayesmlm.model import BambiModel, bambi_tree
 from bayesmlm.progress import meter
 from bayesmlm.sampling.running import run_nutpie
@@ -79,16 +79,20 @@ def as_given(trace: xr.DataTree, schema: Schema, design: Design) -> xr.DataTree:
     factors = [str(d) for d in posterior.dims if str(d).endswith("__factor_dim")]
     others = [str(d) for d in posterior.dims if str(d) not in {"chain", "draw", *factors}]
     posterior = posterior.transpose("chain", "draw", *others, *factors)
-    if "(Intercept)" in design.coefficients:
-        shift = 0.0
-        for variable, mean in list(zip(schema.coefficients, design.X.mean(axis=0), strict=True))[1:]:
-            draws = posterior[variable.name]
-            if variable.position is not None:
-                draws = draws.isel({draws.dims[2]: variable.position}, drop=True)
-            shift = shift + mean * draws
-        name = schema.coefficients[0].name
-        posterior[name] = (posterior[name] - shift).assign_attrs(posterior[name].attrs)
+    for name, part in schema.parts.items():
+        own = part_design(design, name)
+        if part.coefficients and "(Intercept)" in own.coefficients:
+            _uncentre(posterior, part.coefficients, own.X.mean(axis=0))
     stats = trace["sample_stats"].to_dataset()
     arviz = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
     known = stats.rename({old: new for old, new in arviz.items() if old in stats})
     return bambi_tree(posterior, known.assign(lp=stats["logp"]), schema, design)
+
+
+def _uncentre(posterior: xr.Dataset, coefficients: tuple[Variable, ...], means: np.ndarray) -> None:
+    """Move an intercept, the first coefficient, from centred predictors to the predictors as given."""
+    first, *slopes = coefficients
+    posterior[first.name] = posterior[first.name].copy()
+    intercept = pick(posterior[first.name], first)
+    for variable, mean in zip(slopes, means[1:], strict=True):
+        intercept.values[...] -= mean * pick(posterior[variable.name], variable).values

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm import blocks, covariance, design, source, transforms
+from bayesmlm.distributional import bf
 from bayesmlm.errors import FileError
 from bayesmlm.families import family
 from bayesmlm.formula import Bar, Formula, parse_formula
@@ -80,6 +81,10 @@ class Encoder:
             case pd.Series() | pd.Index():
                 return self.encode(value.to_numpy().tolist(), path)
             case Formula():
+                if value.others:
+                    texts = [[name, _formula_text(other)] for name, other in value.others]
+                    main = _formula_text(replace(value, others=()))
+                    return {"is": "formulas", "value": main, "others": texts}
                 return {"is": "formula", "value": _formula_text(value)}
             case Bar():
                 return {"is": "bar", "value": str(value), "place": [value.start, value.end]}
@@ -196,6 +201,8 @@ def decode(value: Any, arrays: Mapping[str, Named]) -> Any:
             return _frame(value, arrays)
         case "formula":
             return parse_formula(str(inside))
+        case "formulas":
+            return bf(str(inside), **dict(value["others"]))
         case "bar":
             start, end = value["place"]
             return replace(parse_formula(f"~ {inside}").bars[0], start=start, end=end)
