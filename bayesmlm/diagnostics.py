@@ -21,6 +21,7 @@ def parameter_draws(posterior: Posterior, effects: bool = True) -> xr.DataArray:
     The order is rstanarm's: fixed effects, group effects level by level (unless `effects` is False), sigma and other
     auxiliary parameters, Sigma (lower triangles column by column), mean_PPD (but of categories), log-posterior.
     """
+    posterior = posterior.whole
     parts = [posterior.fixef.values]
     names = [str(c) for c in posterior.fixef["coefficient"].values]
     for block in posterior.blocks if effects else ():
@@ -108,7 +109,7 @@ def variance_draws(posterior: Posterior) -> xr.DataArray:
     """Stack standard deviations and correlations as (chain, draw, parameter), named as broom.mixed does."""
     parts: list[np.ndarray] = []
     names: list[str] = []
-    for block in posterior.blocks:
+    for block in posterior.whole.blocks:
         parts.append(block.sd.values)
         names += [f"sd__{c} ({block.label})" for c in block.columns]
         for i, j in lower_pairs(len(block.columns)):

@@ -1,4 +1,4 @@
-"""Formulas for several parameters of a family, as brms' ``bf``: the mean's, and one for each parameter with predictors."""
+"""Formulas for several parameters of a family, as brms' ``bf``: of the mean, and of parameters with predictors."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bayesmlm.bambi_draws import read_posterior
 from bayesmlm.design import Design
 from bayesmlm.diagnostics import convergence_sentences
-from bayesmlm.bambi_draws import read_posterior
 from bayesmlm.draws import Posterior, kept_levels, with_levels
 from bayesmlm.errors import ConvergenceWarning, DataError, SamplingError, warn
 from bayesmlm.kernels.glmm_target import glmm_obstacle

@@ -106,6 +106,24 @@ class Posterior:
         """Posterior sample size: chains times draws."""
         return self.fixef.sizes["chain"] * self.fixef.sizes["draw"]
 
+    @property
+    def whole(self) -> Posterior:
+        """This posterior with the coefficients and blocks of all linear predictors in `fixef` and `blocks`.
+
+        A coefficient of one of `others` is called ``sigma_x``; the labels of its blocks tell it already. Of use to
+        what lists parameters, not to what multiplies them with the design's columns.
+        """
+        if not self.others:
+            return self
+        names = [str(c) for c in self.fixef["coefficient"].values]
+        values, blocks = [self.fixef.values], list(self.blocks)
+        for name, own in self.others.items():
+            names += [f"{name}_{c}" for c in own.fixef["coefficient"].values]
+            values.append(own.fixef.values)
+            blocks += own.blocks
+        fixef = labelled(np.concatenate(values, axis=-1), coefficient=names)
+        return replace(self, fixef=fixef, blocks=tuple(blocks), others={})
+
     def part(self, name: str) -> Posterior:
         """Return this posterior with one of `others` as its only linear predictor."""
         own = self.others[name]

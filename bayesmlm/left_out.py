@@ -20,12 +20,18 @@ import numpy as np
 from bayesmlm.design import Design
 from bayesmlm.draws import Posterior, kept_effects
 from bayesmlm.errors import DataError
-from bayesmlm.families import GAUSSIAN, Family, log_density
+from bayesmlm.families import GAUSSIAN, LINKS, Family, log_density
 from bayesmlm.integrals import unit_log_density
 from bayesmlm.newdata import NewDesign
 from bayesmlm.predictor import RowEffects, predictor_draws
 
 CELLS = 4_000_000  # draws x rows (or entries of matrices) held at a time
+
+
+NEW_LEVELS = (
+    "the effects of a level that is left out are integrated out of one linear predictor, and this model has several: "
+    "leave rows out instead"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class Draws:
         Sigma of each block.
     auxiliary : mapping of str to ndarray, shape (S, ...)
         The family's other auxiliary parameters.
+    others : mapping of str to Draws
+        Of auxiliary parameters that have predictors.
+    categories : tuple of Draws
+        Of a categorical response, for all categories but the first.
     """
 
     beta: np.ndarray
@@ -51,6 +61,8 @@ class Draws:
     b: tuple[np.ndarray, ...]
     cov: tuple[np.ndarray, ...]
     auxiliary: Mapping[str, np.ndarray] = field(default_factory=dict)
+    others: Mapping[str, Draws] = field(default_factory=dict)
+    categories: tuple[Draws, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -63,8 +75,10 @@ class Draws:
     def take(self, which: slice | np.ndarray) -> Draws:
         """Return some of the draws."""
         b, cov = (tuple(a[which] for a in part) for part in (self.b, self.cov))
-        others = {name: x[which] for name, x in self.auxiliary.items()}
-        return Draws(self.beta[which], self.sigma[which], b, cov, others)
+        auxiliary = {name: x[which] for name, x in self.auxiliary.items()}
+        others = {name: x.take(which) for name, x in self.others.items()}
+        categories = tuple(x.take(which) for x in self.categories)
+        return Draws(self.beta[which], self.sigma[which], b, cov, auxiliary, others, categories)
 
 
 def long_draws(design: Design, posterior: Posterior, needed: Container[int] | None = None) -> Draws:
@@ -86,6 +100,9 @@ def long_draws(design: Design, posterior: Posterior, needed: Container[int] | No
     def long(values: np.ndarray) -> np.ndarray:
         return values.reshape(posterior.n_draws, *values.shape[2:])
 
+    if design.family.is_categorical and posterior.others:
+        each = tuple(long_draws(design, posterior.part(name), needed) for name in posterior.others)
+        return Draws(each[0].beta[:, :0], each[0].sigma, (), (), categories=each)
     pairs = zip(design.blocks, posterior.blocks, strict=True)
     b = [
         long(kept_effects(block, draws) if needed is None or i in needed else draws.b.values[:, :, :0])
@@ -93,8 +110,9 @@ def long_draws(design: Design, posterior: Posterior, needed: Container[int] | No
     ]
     cov = tuple(long(draws.cov.values) for draws in posterior.blocks)
     sigma = np.zeros(posterior.n_draws) if posterior.sigma is None else long(posterior.sigma.values)
-    others = {name: long(x.values) for name, x in posterior.auxiliary.items()}
-    return Draws(long(posterior.fixef.values), sigma, tuple(b), cov, others)
+    auxiliary = {name: long(x.values) for name, x in posterior.auxiliary.items()}
+    others = {name: long_draws(own, posterior.part(name)) for name, own in design.others.items()}
+    return Draws(long(posterior.fixef.values), sigma, tuple(b), cov, auxiliary, others)
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,8 @@ class Rows:
         Of the response.
     trials : ndarray, shape (n,), or None
         Of a binomial response.
+    others : mapping of str to Rows
+        Of auxiliary parameters that have predictors.
     """
 
     y: np.ndarray
@@ -145,6 +165,7 @@ class Rows:
     blocks: tuple[RowBlock, ...]
     family: Family = GAUSSIAN
     trials: np.ndarray | None = None
+    others: Mapping[str, Rows] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -154,7 +175,8 @@ class Rows:
         blocks = tuple(RowBlock(b.Z[which], b.known[which], b.new[which]) for b in self.blocks)
         y, X, offset, weights = self.y[which], self.X[which], self.offset[which], self.weights[which]
         trials = None if self.trials is None else self.trials[which]
-        return Rows(y, X, offset, weights, blocks, self.family, trials)
+        others = {name: rows.take(which) for name, rows in self.others.items()}
+        return Rows(y, X, offset, weights, blocks, self.family, trials, others)
 
 
 def rows_of_fit(design: Design) -> Rows:
@@ -163,7 +185,8 @@ def rows_of_fit(design: Design) -> Rows:
     blocks = tuple(RowBlock(b.Z, b.index, nothing) for b in design.blocks)
     offset = np.zeros(design.nobs) if design.offset is None else design.offset
     weights = _weights(design.weights, design.nobs)
-    return Rows(design.y, design.X, offset, weights, blocks, design.family, design.trials)
+    others = {name: rows_of_fit(own) for name, own in design.others.items()}
+    return Rows(design.y, design.X, offset, weights, blocks, design.family, design.trials, others)
 
 
 def new_rows(design: Design, rows: NewDesign, weights: np.ndarray | None) -> Rows:
@@ -234,7 +257,12 @@ def _own_levels(levels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def known_mean(rows: Rows, draws: Draws) -> np.ndarray:
-    """Return X beta + offset + Z b of the known levels, shape (S, n); a new level adds nothing."""
+    """Return X beta + offset + Z b of the known levels, shape (S, n); a new level adds nothing.
+
+    Of a categorical response (S, n, K - 1).
+    """
+    if draws.categories:
+        return np.stack([known_mean(rows, own) for own in draws.categories], axis=-1)
     effects = (
         RowEffects(b, block.known, block.Z, range(b.shape[2]))
         for block, b in zip(rows.blocks, draws.b, strict=True)
@@ -248,7 +276,7 @@ def row_log_density(rows: Rows, draws: Draws) -> np.ndarray:
     Of Gaussian rows log N(y_i | mean_i, sigma^2 / w_i + sum over new levels of z_i'Sigma z_i); of others the density of
     their family at eta_i, averaged over eta_i + N(0, sum over new levels of z_i'Sigma z_i).
     """
-    if not rows.family.is_gaussian_identity:
+    if not rows.family.is_gaussian_identity or draws.others:
         return _general_row_density(rows, draws)
     variance = draws.sigma[:, None] ** 2 / rows.weights
     _add_new_variance(rows, draws, variance)
@@ -270,15 +298,26 @@ def _add_new_variance(rows: Rows, draws: Draws, variance: np.ndarray) -> None:
 
 def conditional_log_density(rows: Rows, draws: Draws, eta: np.ndarray) -> np.ndarray:
     """Return the log-density of each row at a linear predictor (S, n)."""
-    return log_density(rows.family, rows.y, eta, draws.parameters, rows.trials, rows.weights)
+    return log_density(rows.family, rows.y, eta, known_parameters(rows, draws), rows.trials, rows.weights)
+
+
+def known_parameters(rows: Rows, draws: Draws) -> dict[str, np.ndarray]:
+    """Return the auxiliary parameters, sigma among them: (S, 1, ...), or (S, n) of one that has predictors."""
+    own = {
+        name: LINKS[rows.others[name].family.link].inverse(known_mean(rows.others[name], other))
+        for name, other in draws.others.items()
+    }
+    return {**draws.parameters, **own}
 
 
 def _general_row_density(rows: Rows, draws: Draws) -> np.ndarray:
     eta = known_mean(rows, draws)
-    value = np.empty_like(eta)
+    value = np.empty(eta.shape[:2])
     new = np.zeros(len(rows), dtype=bool)
     for block in rows.blocks:
         new |= block.new >= 0
+    if new.any() and (draws.others or draws.categories):
+        raise DataError(NEW_LEVELS)
     known = rows.take(~new)
     value[:, ~new] = conditional_log_density(known, draws, eta[:, ~new])
     if new.any():

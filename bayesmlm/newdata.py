@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ class NewDesign:
         The response, if it was asked for; NaN where it is missing.
     trials : ndarray, shape (n,), or None
         With the response of a binomial its numbers of trials; None if each is 1.
+    others : mapping of str to NewDesign
+        Of auxiliary parameters that have predictors.
     """
 
     X: np.ndarray
@@ -78,6 +80,7 @@ class NewDesign:
     offset: np.ndarray | None
     y: np.ndarray | None = None
     trials: np.ndarray | None = None
+    others: Mapping[str, NewDesign] = field(default_factory=dict)
 
     @property
     def nobs(self) -> int:
@@ -116,7 +119,8 @@ def new_design(
         Whether to evaluate the response too.
     re_formula
         The group effects wanted: None for all, ``"~0"`` for none, or bars such as ``"~ (1 | school)"``, which may
-        also name some of a block's columns only.
+        also name some of a block's columns only. The group effects of auxiliary parameters are left out unless all
+        are wanted.
     offset
         A column's name or one number per row; takes the place of the `offset` that the fit was given, which is
         otherwise looked up if it was a column.
@@ -156,6 +160,12 @@ def new_design(
         offset=_new_offset(design, given, evaluator, offset, exposure, given_offset),
         y=None if response is None else response.y,
         trials=None if response is None else response.trials,
+        others={
+            name: new_design(
+                own, given, allow_new_levels=allow_new_levels, re_formula=None if re_formula is None else "~0"
+            )
+            for name, own in design.others.items()
+        },
     )
 
 
@@ -171,9 +181,10 @@ def rows_of_fit(design: Design, re_formula: str | Formula | None = None) -> NewD
             NewBlock(b.label, i, tuple(range(len(b.columns))), b.Z, b.index, (), none)
             for i, b in enumerate(design.blocks)
         ]
-        return NewDesign(design.X, tuple(blocks), design.offset)
+        others = {name: rows_of_fit(own) for name, own in design.others.items()}
+        return NewDesign(design.X, tuple(blocks), design.offset, others=others)
     rows = new_design(design, design.frame, re_formula=re_formula, given_offset=False)
-    return NewDesign(design.X, rows.blocks, design.offset)
+    return NewDesign(design.X, rows.blocks, design.offset, others=rows.others)
 
 
 def effect_columns(design: Design, position: int, data: Any) -> np.ndarray:

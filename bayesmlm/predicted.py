@@ -25,6 +25,7 @@ from bayesmlm.predicting import (
     expected_pieces,
     linear_pieces,
     linear_predictor_draws,
+    parameters_at,
     response_pieces,
 )
 from bayesmlm.tables import check_probability, mad_sd
@@ -343,7 +344,7 @@ def residual_values(design: Design, sample: Sample, kind: str) -> np.ndarray:
     target = target_of(design, Asked())
     mean_of, variance_of = np.empty(design.nobs), np.empty(design.nobs)
     for at, eta in linear_pieces(sample, target, 0):
-        parameters, trials = sample.parameters, target.n_trials(at)
+        parameters, trials = parameters_at(sample, target.rows, 0, at), target.n_trials(at)
         mean_of[at] = outcome.mean(eta, parameters, None).mean(axis=0)
         if kind == "pearson":
             variance_of[at] = variance(design.family, eta, parameters, trials).mean(axis=0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +20,7 @@ import numpy as np
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior
 from bayesmlm.errors import DataError
+from bayesmlm.families import LINKS
 from bayesmlm.newdata import NewBlock, NewDesign
 from bayesmlm.outcome import Outcome, Parameters
 from bayesmlm.predictor import RowEffects, predictor_draws
@@ -48,6 +49,11 @@ class Sample:
         Residual standard deviation; 0 if there is none.
     auxiliary : mapping of str to ndarray, shape (S, ...)
         The family's other auxiliary parameters.
+    others : mapping of str to Sample
+        Of auxiliary parameters that have predictors; `inverses` has their inverse links.
+    inverses : mapping of str to function
+    categories : tuple of Sample
+        Of a categorical response, for all categories but the first; there are then no other fixed or group effects.
     """
 
     chain: np.ndarray
@@ -59,6 +65,9 @@ class Sample:
     corr: tuple[np.ndarray, ...]
     sigma: np.ndarray
     auxiliary: Mapping[str, np.ndarray] = field(default_factory=dict)
+    others: Mapping[str, Sample] = field(default_factory=dict)
+    inverses: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
+    categories: tuple[Sample, ...] = ()
 
     @property
     def size(self) -> int:
@@ -100,6 +109,10 @@ def sample_of(design: Design, posterior: Posterior, draws: int | None = None) ->
     DataError
         If there are not that many.
     """
+    if design.family.is_categorical and posterior.others:
+        each = [sample_of(design, posterior.part(name), draws) for name in posterior.others]
+        empty = (np.zeros((each[0].size, 0)), (), (), (), (), each[0].sigma)
+        return Sample(each[0].chain, each[0].draw, *empty, categories=tuple(each))
     at = _kept_draws(posterior, draws)
 
     def flat(values: np.ndarray) -> np.ndarray:
@@ -119,6 +132,8 @@ def sample_of(design: Design, posterior: Posterior, draws: int | None = None) ->
         if sigma is None
         else flat(sigma.transpose(*SAMPLE).values),
         auxiliary={name: flat(x.transpose(*SAMPLE, ...).values) for name, x in posterior.auxiliary.items()},
+        others={name: sample_of(own, posterior.part(name), draws) for name, own in design.others.items()},
+        inverses={name: LINKS[own.family.link].inverse for name, own in design.others.items()},
     )
 
 
@@ -180,6 +195,9 @@ def linear_predictor_draws(
     at
         Which of the rows.
     """
+    if sample.categories:
+        own = enumerate(sample.categories, 1)
+        return np.stack([linear_predictor_draws(s, rows, _own_seed(seed, k), at) for k, s in own], axis=-1)
     effects = (
         RowEffects(sample.effects[b.position], _kept_places(sample, b, b.index[at]), b.Z[at], b.columns)
         for b in rows.blocks
@@ -191,6 +209,25 @@ def linear_predictor_draws(
             level = block.new_index[at][new]
             eta[:, new] += _new_contribution(sample, block, block.Z[at][new], level, seed)
     return eta
+
+
+def parameters_at(
+    sample: Sample, rows: NewDesign, seed: int | None, at: slice = slice(None)
+) -> Parameters:
+    """Return draws of the auxiliary parameters, sigma among them: (S, 1), or (S, rows) of one with predictors.
+
+    Parameters are those of `linear_predictor_draws`.
+    """
+    own = {
+        name: sample.inverses[name](linear_predictor_draws(other, rows.others[name], _own_seed(seed, k), at))
+        for k, (name, other) in enumerate(sample.others.items(), 1)
+    }
+    return {**sample.parameters, **own} if own else sample.parameters
+
+
+def _own_seed(seed: int | None, k: int) -> int | None:
+    """Keep the effects of new levels on different linear predictors independent."""
+    return None if seed is None else int(seed) + (k << 64)
 
 
 def _kept_places(sample: Sample, block: NewBlock, index: np.ndarray) -> np.ndarray:
@@ -301,7 +338,7 @@ def averaged_variance(sample: Sample, target: Target, at: slice) -> np.ndarray |
 
 def linear_pieces(sample: Sample, target: Target, seed: int | None) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the linear predictor of one piece of the rows after the other."""
-    for at in pieces(target.rows.nobs, sample.size):
+    for at in pieces(target.rows.nobs, sample.size * max(1, len(sample.categories))):
         yield at, linear_predictor_draws(sample, target.rows, seed, at)
 
 
@@ -309,9 +346,14 @@ def expected_pieces(
     sample: Sample, target: Target, outcome: Outcome, seed: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the mean of the response given each draw, piece by piece."""
-    for at, eta in linear_pieces(sample, target, None if target.averaged else seed):
+    if target.averaged and (sample.others or sample.categories):
+        raise DataError(
+            "marginal=True averages over the group effects of one linear predictor; this model has several: leave it out"
+        )
+    effects_seed = None if target.averaged else seed
+    for at, eta in linear_pieces(sample, target, effects_seed):
         extra = 0.0 if outcome.is_linear else averaged_variance(sample, target, at)
-        yield at, outcome.mean(eta, sample.parameters, target.weight(at), extra)
+        yield at, outcome.mean(eta, parameters_at(sample, target.rows, effects_seed, at), target.weight(at), extra)
 
 
 def response_pieces(
@@ -321,4 +363,4 @@ def response_pieces(
     rng = _stream(seed, RESIDUALS)
     for at, eta in linear_pieces(sample, target, seed):
         weight, trials = target.weight(at), target.n_trials(at)
-        yield at, outcome.draw(eta, sample.parameters, weight, trials, rng)
+        yield at, outcome.draw(eta, parameters_at(sample, target.rows, seed, at), weight, trials, rng)

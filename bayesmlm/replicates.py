@@ -13,7 +13,7 @@ from bayesmlm.draws import Posterior
 from bayesmlm.errors import DataError, did_you_mean
 from bayesmlm.families import draw
 from bayesmlm.folds import Grouping
-from bayesmlm.left_out import CELLS, known_mean, long_draws, rows_of_fit
+from bayesmlm.left_out import CELLS, known_mean, known_parameters, long_draws, rows_of_fit
 
 Statistic = Callable[[np.ndarray], Any]
 
@@ -88,10 +88,10 @@ def replicates(
     step = max(1, CELLS // len(rows))
     for start in range(0, len(every), step):
         part = every.take(slice(start, start + step))
-        if not design.family.is_gaussian_identity:
+        if not design.family.is_gaussian_identity or design.others:
             weights = design.weights if design.family.name == "gaussian" else None
             eta = known_mean(rows, part)
-            yield draw(design.family, eta, part.parameters, rng, design.trials, weights)
+            yield draw(design.family, eta, known_parameters(rows, part), rng, design.trials, weights)
             continue
         noise = rng.standard_normal((len(part), len(rows)))
         yield known_mean(rows, part) + part.sigma[:, None] * noise / np.sqrt(rows.weights)

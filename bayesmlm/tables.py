@@ -82,7 +82,7 @@ def posterior_varcorr(posterior: Posterior, point: str = "median") -> VarCorr:
     if point not in {"median", "mean", "rstanarm"}:
         raise BayesMLMError(f"point = {point!r}: choose 'median', 'mean' or 'rstanarm'")
     blocks = []
-    for b in posterior.blocks:
+    for b in posterior.whole.blocks:
         if point == "rstanarm":
             sd, corr = mean_cov(b)
         else:
@@ -110,10 +110,10 @@ def select_parameters(
     if pars is None:
         return draws
     names = [str(n) for n in draws["parameter"].values]
-    fixed = [str(c) for c in posterior.fixef["coefficient"].values]
+    fixed = [str(c) for c in posterior.whole.fixef["coefficient"].values]
     shorthands = {
-        "alpha": [n for n in fixed if n == "(Intercept)"],
-        "beta": [n for n in fixed if n != "(Intercept)"],
+        "alpha": [n for n in fixed if n.endswith("(Intercept)")],
+        "beta": [n for n in fixed if not n.endswith("(Intercept)")],
         "varying": [n for n in names if n.startswith("b[")],
     }
     chosen: list[str] = []
@@ -217,6 +217,7 @@ def tidy_posterior(
     """
     chosen = check_effects(effects)
     level = check_probability(conf_level, "conf_level")
+    posterior = posterior.whole
     parts = []
     if "fixed" in chosen:
         names = posterior.fixef["coefficient"].values.tolist()
@@ -338,7 +339,7 @@ def estimate_rows(
 def ranef_frames(posterior: Posterior, sd: bool = False) -> dict[str, pd.DataFrame]:
     """Posterior medians of the group effects by grouping factor; with `sd`, columns ``sd__x`` too."""
     blocks = []
-    for b in posterior.blocks:
+    for b in posterior.whole.blocks:
         spread = b.b.std(SAMPLE, ddof=1).values if sd else None
         blocks.append((b, b.b.median(SAMPLE).values, spread))
     return _effect_frames(blocks)

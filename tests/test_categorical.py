@@ -110,7 +110,7 @@ def test_probabilities_of_the_graph(formula):
 
 
 def test_density_of_the_graph():
-    design, priors, model = built("y ~ x + (1 | g)")
+    design, _priors, model = built("y ~ x + (1 | g)")
     beta = np.array([[0.3, -0.1], [-0.5, 0.2]])  # category, coefficient
     tau, z = np.array([0.4, 0.9]), rng.normal(size=(2, 4))
     index = design.blocks[0].index

@@ -83,7 +83,7 @@ def test_errors_point_into_the_formula_that_has_them():
     with pytest.raises(bm.FormulaError, match="unknown column 'q'") as caught:
         build_design(bm.bf("y ~ x + (1 | g)", sigma="~ q"), FRAME)
     assert "~ q" in str(caught.value)
-    with pytest.raises(bm.FormulaError, match="shape is no parameter that can have predictors.*sigma"):
+    with pytest.raises(bm.FormulaError, match=r"shape is no parameter that can have predictors.*sigma"):
         build_design(bm.bf("y ~ x + (1 | g)", shape="~ x"), FRAME)
 
 

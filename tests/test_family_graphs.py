@@ -9,8 +9,8 @@ from scipy import stats
 from test_model import random_draws
 
 import bayesmlm as bm
-from bayesmlm.design import build_design
 from bayesmlm.bambi_draws import read_posterior
+from bayesmlm.design import build_design
 from bayesmlm.families import KINDS, LINKS, log_density, read_family
 from bayesmlm.model import build_model, posterior_tree
 from bayesmlm.predictor import RowEffects, predictor_draws

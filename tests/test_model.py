@@ -9,8 +9,8 @@ import xarray as xr
 from scipy import stats
 
 import bayesmlm as bm
-from bayesmlm.design import build_design
 from bayesmlm.bambi_draws import read_posterior
+from bayesmlm.design import build_design
 from bayesmlm.model import build_model, choose_forms
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer

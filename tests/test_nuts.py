@@ -14,9 +14,9 @@ import xarray as xr
 from reference_models import REFERENCE
 
 import bayesmlm as bm
+from bayesmlm.bambi_draws import read_posterior
 from bayesmlm.design import build_design
 from bayesmlm.diagnostics import chain_frame, convergence_frame, convergence_sentences, parameter_draws
-from bayesmlm.bambi_draws import read_posterior
 from bayesmlm.draws import SAMPLE
 from bayesmlm.kernels.target import build_target
 from bayesmlm.priors import build_priors

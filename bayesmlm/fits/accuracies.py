@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bayesmlm.errors import ConvergenceWarning, warn
+from bayesmlm.errors import ConvergenceWarning, DataError, warn
 from bayesmlm.fits.base import Sampled
 from bayesmlm.fits.refits import predict_left_out
 from bayesmlm.folds import Grouping, grouping
 from bayesmlm.group_density import joint_log_density
 from bayesmlm.left_out import (
     CELLS,
+    NEW_LEVELS,
     Draws,
     Rows,
     long_draws,
@@ -115,6 +116,8 @@ def group_blocks(fit: Sampled, group: Grouping, chosen: Container[int] | None = 
     """Yield the log density (chain, draw, 1) of the rows of each group together; of chosen groups, or all."""
     rows = rows_of_fit(fit.design)
     draws = long_draws(fit.design, fit.posterior, shared_blocks(rows, group.index))
+    if draws.others or draws.categories:
+        raise DataError(NEW_LEVELS)
     for code, part in enumerate(rows_by_group(rows, group.index)):
         if chosen is not None and code not in chosen:
             continue

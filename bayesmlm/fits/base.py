@@ -200,17 +200,18 @@ class Sampled:
         return float(auxiliary_frame(self.posterior).loc["sigma", "Median"])
 
     def fixef(self) -> pd.Series:
-        """Posterior medians of the fixed effects by R's name."""
-        return point_frame(self.posterior.fixef)["Median"].rename("estimate")
+        """Posterior medians of the fixed effects by R's name; ``sigma_x`` of a parameter with predictors, as in brms."""
+        return point_frame(self.posterior.whole.fixef)["Median"].rename("estimate")
 
     def se(self) -> pd.Series:
         """MAD_SD of the fixed effects: 1.4826 times the median absolute deviation of the draws."""
-        return point_frame(self.posterior.fixef)["MAD_SD"].rename("std_error")
+        return point_frame(self.posterior.whole.fixef)["MAD_SD"].rename("std_error")
 
     def vcov(self) -> pd.DataFrame:
         """Posterior covariance matrix of the fixed effects."""
-        values = self.posterior.fixef.values.reshape(-1, len(self.design.coefficients))
-        names = list(self.design.coefficients)
+        fixef = self.posterior.whole.fixef
+        names = [str(name) for name in fixef["coefficient"].values]
+        values = fixef.values.reshape(-1, len(names))
         return pd.DataFrame(np.atleast_2d(np.cov(values, rowvar=False)), names, names)
 
     def varcorr(self, point: str = "median") -> PrintedVarCorr:
@@ -256,7 +257,7 @@ class Sampled:
             For an unknown type, or a response of categories, which has no residuals.
         """
         kind = ("pearson" if scaled else "response") if type is None else type
-        if not self.design.family.is_gaussian_identity:
+        if not self.design.family.is_gaussian_identity or self.design.others:
             return residual_values(self.design, sample_of(self.design, self.posterior), kind)
         if kind not in RESIDUALS:
             raise BayesMLMError(f"type = {kind!r}: choose from {', '.join(map(repr, RESIDUALS))}")
@@ -361,7 +362,7 @@ class Sampled:
 
     def printed(self, digits: int | None = None) -> Report:
         """What ``print(fit)`` shows; decimals are one, or more where 0 would be shown, unless they are given."""
-        coefficients, auxiliary = point_frame(self.posterior.fixef), auxiliary_frame(self.posterior)
+        coefficients, auxiliary = point_frame(self.posterior.whole.fixef), auxiliary_frame(self.posterior)
         varcorr = posterior_varcorr(self.posterior)
         return fit_report(
             self.design, coefficients, auxiliary, varcorr, self.notes, digits, self.settings.prior_only

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesmlm.design import Design
-from bayesmlm.errors import BayesMLMWarning
+from bayesmlm.errors import BayesMLMWarning, DataError
 from bayesmlm.fits.base import Sampled
 from bayesmlm.folds import leave_out
 from bayesmlm.left_out import Draws, Rows, long_draws
@@ -53,6 +53,8 @@ def predict_left_out(
     seed
         Each refit has a seed of its own, made of this one.
     """
+    if fit.posterior.others:
+        raise DataError("a model with several linear predictors cannot be fitted again without some rows yet")
     values, notes = [], {}
     seeds = np.random.SeedSequence(seed).generate_state(len(left_out))
     total = len(left_out)

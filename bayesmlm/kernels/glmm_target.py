@@ -55,6 +55,8 @@ def glmm_obstacle(design: Design, priors: Priors) -> str:
     auxiliary parameters and of independent standard deviations exponential, gamma, half-normal, half-Student-t or
     half-Cauchy.
     """
+    if design.others:
+        return f"{' and '.join(design.others)} has predictors of its own"
     if design.family.name not in FAMILIES:
         return f"there is no kernel for the family {design.family.name}"
     fixed = {**({} if priors.intercept is None else {"(Intercept)": priors.intercept}), **priors.coefficients}

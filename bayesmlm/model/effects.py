@@ -12,8 +12,8 @@ import pymc as pm
 import pytensor.tensor as pt
 from bambi.backend.utils import get_distribution_from_prior
 
-from bayesmlm.design import Design
 from bayesmlm.bambi_draws import Variable
+from bayesmlm.design import Design
 from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan, of_categories
 from bayesmlm.priors import Decov, Distribution, Lkj, Priors
 

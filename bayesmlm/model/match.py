@@ -9,8 +9,8 @@ import bambi as bmb
 import numpy as np
 from bambi.terms import GroupSpecificTerm
 
-from bayesmlm.design import Design
 from bayesmlm.bambi_draws import Variable
+from bayesmlm.design import Design
 from bayesmlm.model.plan import BlockPlan
 from bayesmlm.model.translate import Piece
 

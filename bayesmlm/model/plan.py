@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmlm.bambi_draws import BlockSchema, Variable
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
-from bayesmlm.bambi_draws import BlockSchema, Variable
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.formula import Term
 from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term

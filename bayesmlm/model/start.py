@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesmlm.design import Design
 from bayesmlm.bambi_draws import Variable
+from bayesmlm.design import Design
 from bayesmlm.families import LINKS
 from bayesmlm.model.likelihood import threshold_start
 from bayesmlm.model.plan import HIERARCHICAL, NONCENTRED, BlockPlan

@@ -9,9 +9,9 @@ import bambi
 import numpy as np
 import xarray as xr
 
+from bayesmlm.bambi_draws import PredictorSchema, Schema, factor_dim, part_design, pick
 from bayesmlm.design import Design
 from bayesmlm.draws import SAMPLE, Posterior, PredictorDraws, kept_effects
-from bayesmlm.bambi_draws import PredictorSchema, Schema, factor_dim, part_design, pick
 from bayesmlm.model.build import BambiModel
 
 

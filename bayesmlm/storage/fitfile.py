@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmlm.design import Design
-from bayesmlm.draws import BlockDraws, Posterior
+from bayesmlm.draws import BlockDraws, Posterior, PredictorDraws
 from bayesmlm.errors import FileError
 from bayesmlm.rows import used_columns
 from bayesmlm.storage.archive import Archive, Named, read_archive, write_archive
@@ -108,6 +108,8 @@ def storable(design: Design) -> Design:
     """
     given = {key: _row_values(value) for key, value in design.given.items()}
     labels = _plain_labels(design.labels)
+    others = {name: replace(own, data=None, labels=labels) for name, own in design.others.items()}
+    design = replace(design, others=others)
     if design.data is None:
         return replace(design, given=given, labels=labels)
     names = used_columns(design.formula, design.data)
@@ -150,13 +152,22 @@ def _posterior_arrays(posterior: Posterior) -> tuple[dict[str, Named], list[dict
         arrays |= _labelled(array, name, "")
     for name, array in posterior.auxiliary.items():
         arrays |= _labelled(array, f"{AUXILIARY}{name}", "")
-    blocks = []
-    for block in posterior.blocks:
+    blocks = _block_arrays(posterior.blocks, arrays)
+    for part, own in posterior.others.items():
+        arrays |= _labelled(own.fixef, "fixef", f"[{part}]")
+        blocks.append({"part": part, "blocks": _block_arrays(own.blocks, arrays)})
+    return arrays, blocks
+
+
+def _block_arrays(blocks: Sequence[BlockDraws], arrays: dict[str, Named]) -> list[dict[str, Any]]:
+    """Add the arrays of blocks to `arrays`; return for each block the fields that are no arrays."""
+    out = []
+    for block in blocks:
         found = dict(_data_arrays(block))
         for name, array in found.items():
             arrays |= _labelled(array, name, f"[{block.label}]")
-        blocks.append({f.name: getattr(block, f.name) for f in fields(block) if f.name not in found})
-    return arrays, blocks
+        out.append({f.name: getattr(block, f.name) for f in fields(block) if f.name not in found})
+    return out
 
 
 def _labelled(array: xr.DataArray, name: str, suffix: str) -> dict[str, Named]:
@@ -240,18 +251,28 @@ def read_fit[T](path: Path, kind: Callable[..., T]) -> T:
 
 def _posterior(archive: Archive, blocks: list[dict[str, Any]]) -> Posterior:
     rest = {k.split("/", 1)[1]: v for k, v in archive.arrays.items() if k.startswith(f"{POSTERIOR}/")}
-    whole = {f.name: None for f in fields(Posterior) if f.name not in {"blocks", "sample_stats"}}
+    made = {"blocks", "sample_stats", "others"}
+    whole = {f.name: None for f in fields(Posterior) if f.name not in made}
     found: dict[str, Any] = {name: _read_labelled(rest, name, "") for name in whole if name in rest}
     auxiliary = [name.removeprefix(safe(AUXILIARY)) for name in rest if name.startswith(safe(AUXILIARY))]
     found["auxiliary"] = {name: _read_labelled(rest, f"{AUXILIARY}{name}", "") for name in auxiliary}
-    read = []
-    for block in blocks:
-        suffix = f"[{block['label']}]"
-        names = [f.name for f in fields(BlockDraws) if safe(f.name + suffix) in rest]
-        own: dict[str, Any] = {name: _read_labelled(rest, name, suffix) for name in names}
-        read.append(BlockDraws(**block, **own))
-    stats = _stats(archive)
-    return Posterior(**{**whole, **found}, blocks=tuple(read), sample_stats=stats)
+    read = tuple(_read_block(rest, block) for block in blocks if "part" not in block)
+    others = {
+        part["part"]: PredictorDraws(
+            _read_labelled(rest, "fixef", f"[{part['part']}]"),
+            tuple(_read_block(rest, block) for block in part["blocks"]),
+        )
+        for part in blocks
+        if "part" in part
+    }
+    return Posterior(**{**whole, **found}, blocks=read, sample_stats=_stats(archive), others=others)
+
+
+def _read_block(arrays: Mapping[str, Named], block: Mapping[str, Any]) -> BlockDraws:
+    suffix = f"[{block['label']}]"
+    names = [f.name for f in fields(BlockDraws) if safe(f.name + suffix) in arrays]
+    own: dict[str, Any] = {name: _read_labelled(arrays, name, suffix) for name in names}
+    return BlockDraws(**block, **own)
 
 
 def _read_labelled(arrays: Mapping[str, Named], name: str, suffix: str) -> xr.DataArray:
