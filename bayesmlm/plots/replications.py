@@ -29,6 +29,8 @@ from bayesmlm.plots.style import (
 )
 from bayesmlm.plots.tables import check_columns, check_unique
 
+LETTERS = 66  # that fit below an axis of the default width
+
 
 def plot_ppc(
     table: pd.DataFrame,
@@ -146,8 +148,10 @@ def plot_ppc_counts(
     ax.bar(at, y, **merge_style(Rectangle, {"color": palette.pale, "width": 0.8, "label": "observed"}, style))
     ax.vlines(at, low, high, palette.partial, linewidth=2, zorder=3, label="replicated")
     ax.scatter(at, middle, s=16, color=palette.partial, zorder=4)
-    few = np.unique(np.linspace(0, len(at) - 1, min(len(at), 14)).round().astype(int))
-    ax.set_xticks(few, table["value"].astype(str).iloc[few])
+    names = table["value"].astype(str)
+    room = max(3, LETTERS // (names.str.len().max() + 2))
+    few = at[:: -(-len(at) // room)]
+    ax.set_xticks(few, names.iloc[few])
     ax.set(ylim=(0, None))
     plain_frame(ax)
     Captions("", title, xlabel, ylabel).write(ax, "response", "rows, square root" if root else "rows")
