@@ -71,14 +71,9 @@ def predict_glmer(
 def _new_rows(
     design: Design, newdata: Any, allow: bool, re_formula: str | None, offset: Any, exposure: Any
 ) -> NewDesign:
-    rows = new_design(design, newdata, allow_new_levels=allow, re_formula=re_formula, offset=offset)
-    times = new_row_values(design, "exposure", as_frame(newdata), exposure)
-    if times is None:
-        return rows
-    if (times <= 0).any():
-        raise DataError("exposure is of positive numbers, one per row")
-    total = np.log(times) if rows.offset is None else rows.offset + np.log(times)
-    return NewDesign(rows.X, rows.blocks, total)
+    return new_design(
+        design, newdata, allow_new_levels=allow, re_formula=re_formula, offset=offset, exposure=exposure
+    )
 
 
 def simulate_glmer(

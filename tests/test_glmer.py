@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from generalised import rstanarms_cbpp
 from reference_models import REFERENCE
 from scipy.stats import chi2, norm
 
@@ -183,6 +184,39 @@ def test_glance_is_brooms(cbpp):
     assert (glance["nobs"], glance["df_residual"], glance["sigma"]) == (56, 51, 1.0)
 
 
+def test_shares_of_a_logistic_model_are_on_the_latent_scale(cbpp):
+    between, within = cbpp.theta[0] ** 2, np.pi**2 / 3
+    fixed = np.var(cbpp.design.X @ cbpp.fixef(), ddof=1)
+    assert cbpp.icc()["herd"] == pytest.approx(between / (between + within))
+    assert cbpp.icc(by_group=False)["adjusted"] == pytest.approx(between / (between + within))
+    total = fixed + between + within
+    np.testing.assert_allclose(cbpp.r2(), [fixed / total, (fixed + between) / total])
+
+
+def test_effects_of_rows_count_as_residuals(fits):
+    """Poisson: log(1 + 1 / mean), the mean that of rows and groups; Nakagawa, Johnson & Schielzeth 2017, eq. 4.9."""
+    fit = fits("grouseticks")
+    row, brood, location = fit.theta**2
+    eta = fit.design.X @ fit.fixef()
+    noise = np.log1p(1 / np.mean(np.exp(eta + (row + brood + location) / 2)))
+    shares = fit.icc()
+    assert list(shares.index) == ["BROOD", "LOCATION"]
+    np.testing.assert_allclose(
+        shares, np.array([brood, location]) / (row + brood + location + noise), rtol=1e-6
+    )
+    fixed = np.var(eta, ddof=1)
+    total = fixed + row + brood + location + noise
+    np.testing.assert_allclose(fit.r2(), [fixed / total, (fixed + brood + location) / total], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["gamma_log", "grouseticks_nb", "gaussian_log", "wald", "sqrt", "cbpp_probit"]
+)
+def test_every_family_has_shares(fits, name):
+    shares = fits(name).r2()
+    assert 0 <= shares["marginal"] <= shares["conditional"] < 1
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 
@@ -214,6 +248,9 @@ def test_an_exposure_is_an_offset(fits):
     np.testing.assert_allclose(one.fixef(), fits("offset").fixef(), atol=1e-7)
     twice = SIM.head(5).assign(time=2 * SIM.time.head(5))
     np.testing.assert_allclose(one.predict(twice) - one.predict(SIM.head(5)), np.log(2.0))
+    pd.testing.assert_frame_equal(
+        one.simulate(2, 1, re_formula=None), one.simulate(2, 1, re_formula="~ (x | g) + (1 | h)")
+    )
     np.testing.assert_allclose(one.predict(SIM.head(5), exposure=2 * SIM.time.head(5)), one.predict(twice))
 
 
@@ -392,6 +429,24 @@ def test_one_generalised_model_has_no_f_tests(cbpp):
         bm.anova(cbpp)
     with pytest.raises(bm.BayesMLMError, match="z tests"):
         cbpp.summary(ddf="satterthwaite")
+
+
+# -- beside a posterior ----------------------------------------------------------------------------
+
+
+def test_a_posterior_stands_beside_its_glmer_fit(cbpp):
+    """rstanarm's draws beside lme4's estimates: nothing is far apart, and no row is made up."""
+    fit = rstanarms_cbpp()
+    compared = fit.compare()
+    own = compared.frame.query("effect != 'icc'")
+    assert list(own["term"]) == [*cbpp.fixef().index, "sd__(Intercept)"]
+    np.testing.assert_allclose(own["reference"], [*cbpp.fixef(), cbpp.theta[0]])
+    assert (own["shift"].abs() < 1).all()
+    assert str(compared).startswith("Posterior beside Laplace")
+    assert str(bm.compare(fit, cbpp)) == str(compared)
+    assert str(bm.compare(fit, cbpp.refit(9))).startswith("Posterior beside AGQ(9)")
+    with pytest.raises(bm.DataError, match="different models"):
+        bm.compare(fit, cbpp.update(link="probit"))
 
 
 # -- fitting again ---------------------------------------------------------------------------------

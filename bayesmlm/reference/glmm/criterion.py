@@ -33,9 +33,9 @@ def responses_of(design: Design) -> Responses:
 class Scaled:
     """Coordinates in which the search runs.
 
-    Without group effects the fit has the coefficients `shift` and Fisher's weights W, over the dispersion if any. X = X_c R with X_c'WX_c = I and
-    Z = Z_c T with the columns of W^(1/2) Z_c of mean square 1, so that Lambda_c = T Lambda = I says that the groups
-    vary as much as the working residuals do, whatever the units.
+    Without group effects the fit has the coefficients `shift`, and Fisher's weights over the dispersion are W.
+    X = X_c R with X_c'WX_c = I, and Z = Z_c T with the columns of W^(1/2) Z_c of mean square 1, so that Lambda_c =
+    T Lambda = I says that the groups vary as much as the working residuals do, whatever the units.
 
     Attributes
     ----------
