@@ -12,6 +12,9 @@ from bayesmlm.draws import SAMPLE, Posterior
 RHAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), section 4
 BFMI_LIMIT = 0.3  # Betancourt (2016), arXiv:1604.00695; Stan's diagnose
 MEAN_PPD, LOG_POSTERIOR = "mean_PPD", "log-posterior"
+FULLY_CHECKED = 200  # group effects; of more, those that look worst are
+SUSPECTS = 20
+BATCHES = 10  # per chain
 ESS_PER_CHAIN = 100  # ibid.: 100 effective draws per chain make Rhat and the ESS itself reliable
 
 
@@ -154,33 +157,68 @@ def convergence_sentences(posterior: Posterior, effects: bool = True) -> list[st
             f"E-BFMI is below {BFMI_LIMIT:g} in chain {where}: the sampler moves too little between regions of low and "
             "high density, so the tails may be missed; run more draws, or give the variances firmer priors"
         )
-    draws = xr.concat([parameter_draws(posterior, effects), variance_draws(posterior)], dim="parameter")
-    table = convergence_frame(draws)
+    n_effects = sum(block.b.sizes["level"] * len(block.columns) for block in posterior.blocks)
+    many = effects and n_effects > FULLY_CHECKED
+    parts = [parameter_draws(posterior, effects and not many), variance_draws(posterior)]
+    suspects = [suspect_effects(posterior)] if many else []
+    table = convergence_frame(xr.concat(parts + suspects, dim="parameter"))
+    left_out = n_effects - suspects[0].sizes["parameter"] if many else 0
     if posterior.n_chains > 1:
-        sentences += _rhat_sentence(table["rhat"].dropna())
+        sentences += _rhat_sentence(table["rhat"].dropna(), left_out)
     else:
         sentences.append("one chain cannot show whether chains agree (Rhat): run 4")
-    sentences += _ess_sentence(table, ESS_PER_CHAIN * posterior.n_chains)
+    sentences += _ess_sentence(table, ESS_PER_CHAIN * posterior.n_chains, left_out)
     return sentences
 
 
-def _rhat_sentence(rhat: pd.Series) -> list[str]:
+def suspect_effects(posterior: Posterior, count: int = SUSPECTS) -> xr.DataArray:
+    """Stack the draws of the group effects that look worst sampled, as (chain, draw, parameter).
+
+    They are those with the largest ratios of the variance between half chains to that within, and those with the
+    largest variances of batch means beside that of draws: cheap forms of Rhat and of 1 / ESS (Flegal & Jones 2010,
+    Ann. Stat. 38(2)), that serve to choose only.
+    """
+    values, names = [], []
+    for block in posterior.blocks:
+        b = block.b.values.reshape(*block.b.shape[:2], block.b.sizes["level"] * len(block.columns))
+        keep = np.unique(np.concatenate([np.argsort(-score)[:count] for score in _scores(b)]))
+        values.append(b[..., keep])
+        own = [f"b[{c} {block.label}:{level}]" for level in block.levels for c in block.columns]
+        names += [own[i] for i in keep]
+    return _stack(values, names)
+
+
+def _scores(draws: np.ndarray) -> list[np.ndarray]:
+    """Variances of the means of half chains, and of batches, beside that of draws (chain, draw, n)."""
+    variance = draws.var(axis=(0, 1))
+    found = []
+    for pieces in (2, BATCHES):
+        length = max(1, draws.shape[1] // pieces)
+        part = draws[:, : length * pieces].reshape(draws.shape[0] * pieces, -1, draws.shape[2])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append(np.nan_to_num(part.mean(axis=1).var(axis=0) / variance))
+    return found
+
+
+def _rhat_sentence(rhat: pd.Series, left_out: int = 0) -> list[str]:
     high = rhat[rhat > RHAT_LIMIT].sort_values(ascending=False)
     if high.empty:
         return []
     worst = f"{high.index[0]} ({high.iloc[0]:.3f})"
     return [
-        f"Rhat is above {RHAT_LIMIT:g} for {len(high)} of {len(rhat)} parameters, worst for {worst}: the "
+        f"Rhat is above {RHAT_LIMIT:g} for {'at least ' * bool(left_out)}{len(high)} of {len(rhat) + left_out} "
+        f"parameters, worst for {worst}: the "
         "chains do not agree yet; run more warm-up and draws (tune=, draws=)"
     ]
 
 
-def _ess_sentence(table: pd.DataFrame, limit: int) -> list[str]:
+def _ess_sentence(table: pd.DataFrame, limit: int, left_out: int = 0) -> list[str]:
     smallest = table[["ess_bulk", "ess_tail"]].min(axis=1).dropna().sort_values()
     low = smallest[smallest < limit]
     if low.empty:
         return []
     return [
-        f"{len(low)} of {len(smallest)} parameters have fewer than {limit} effective draws, fewest "
+        f"{'at least ' * bool(left_out)}{len(low)} of {len(smallest) + left_out} parameters have fewer than {limit} "
+        f"effective draws, fewest "
         f"{low.index[0]} ({low.iloc[0]:.0f}): means and especially interval ends are uncertain; run more draws"
     ]

@@ -75,20 +75,24 @@ def fit(
     seed
         Seed; the same seed gives the same draws again. None takes a new one, kept in ``fit.settings``.
     target_accept
-        Target acceptance rate of NUTS; if None 0.9, and on the PyMC graph 0.95, as in rstanarm. Raise it if draws
-        diverge.
+        Target acceptance rate of NUTS; if None 0.9 for Gaussian models and 0.8 for others, and on the PyMC graph 0.95,
+        as in rstanarm. Raise it if draws diverge.
     sampler
-        "kernel": NUTS on the variance parameters alone, fixed and group effects integrated out and then drawn exactly;
-        for normal priors of the fixed effects and exponential, gamma, half-normal, half-Student-t or half-Cauchy
-        priors of standard deviations. "pymc": NUTS on the PyMC graph of the Bambi model. "auto": the kernel where it
-        applies; ``fit.sampler`` says which, and why.
+        "kernel": NUTS on a compiled density. Of Gaussian models with normal priors of the fixed effects it is that of
+        the variance parameters alone, fixed and group effects integrated out and then drawn exactly. Of binomial,
+        Poisson, negative binomial, Gamma, exponential, inverse Gaussian, beta, t and lognormal models, and of Gaussian
+        ones with another link, it is that of all parameters; priors of fixed effects normal, Student-t, Cauchy or Laplace.
+        Priors of standard deviations and auxiliary parameters exponential, gamma, half-normal, half-Student-t or
+        half-Cauchy.
+        "pymc": NUTS on the PyMC graph of the Bambi model. "auto": the kernel where it applies; ``fit.sampler`` says
+        which, and why.
     cores
         Chains to run at once; all cores if None.
     keep_ranef
         Group effects whose draws are kept: True for all, False for none, the names of some grouping factors, or a dict
         such as ``{"school": ["20920", "22520"]}``. Keeping few bounds the memory where there are very many groups (a
         draw of an effect takes 8 bytes: 4,000 draws of 100,000 effects 3.2 GB). ``fit.with_ranef()`` draws the others
-        later, from the variance parameters kept and the seed.
+        of a Gaussian model later, from the variance parameters kept and the seed.
     progress
         Whether to show a progress bar.
     file

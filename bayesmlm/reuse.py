@@ -173,7 +173,7 @@ def _sampler_changes(old: Fit, design: Design, priors: Priors, settings: Setting
     if bool(before) != bool(now):
         yield f"sampler was {old.settings.sampler}, is {settings.sampler}"
         return
-    accept = default_accept(now, priors) if settings.target_accept is None else settings.target_accept
+    accept = default_accept(now, design, priors) if settings.target_accept is None else settings.target_accept
     if accept != old.settings.target_accept:
         yield f"target_accept was {old.settings.target_accept}, is {accept}"
 

@@ -82,7 +82,8 @@ class Updating(Sampled):
                 hint = did_you_mean(name, known) or f" It takes formula, data, priors, {', '.join(known)}."
                 raise SamplingError(f"update() has no setting {name!r}.{hint}")
         old = self.settings
-        if old.target_accept == default_accept(sampler_obstacle(self.design, self.priors, old), self.priors):
+        why_not = sampler_obstacle(self.design, self.priors, old)
+        if old.target_accept == default_accept(why_not, self.design, self.priors):
             old = replace(old, target_accept=None)  # the sampler's own, which may be another sampler now
         if "seed" in changes and changes["seed"] is None:
             changes = {**changes, "seed": new_seed()}

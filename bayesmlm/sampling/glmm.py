@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -21,6 +21,8 @@ from bayesmlm.sampling.glmm_mode import approximate
 from bayesmlm.sampling.kernel import relative_factors
 from bayesmlm.sampling.nuts import Walk, walk
 from bayesmlm.sampling.settings import Settings
+
+EXACT = 4_000_000  # draws x rows up to which predictive data sets are drawn row by row
 
 
 def sample_glmm(design: Design, priors: Priors, settings: Settings) -> tuple[Posterior, float]:
@@ -88,10 +90,11 @@ def named(
     stats = xr.Dataset({name: labelled(values) for name, values in walked.statistics.items()})
     others = {name: labelled(values) for name, values in auxiliary.items()}
     everything = {**auxiliary, **({} if sigma is None else {"sigma": sigma})}
-    if all(len(levels) == len(b.levels) for b, levels in zip(design.blocks, kept, strict=True)):
+    every = all(len(levels) == len(b.levels) for b, levels in zip(design.blocks, kept, strict=True))
+    if every and x[..., 0].size * design.nobs <= EXACT:
         ppd = predictive_mean(design, beta, [b.b.values for b in blocks], everything, seed)
     else:
-        ppd = _predictive_mean_without_effects(design, x[..., d], x[..., d + 1], seed)
+        ppd = mean_of_moments(design, x[..., d], x[..., d + 1], everything, seed)
     fixef = labelled(beta, coefficient=list(design.coefficients))
     residual = None if sigma is None else labelled(sigma)
     return Posterior(fixef, residual, tuple(blocks), labelled(ppd), stats, others)
@@ -105,12 +108,21 @@ def as_given(design: Design, beta: np.ndarray, centre: np.ndarray) -> np.ndarray
     return out
 
 
-def _predictive_mean_without_effects(
-    design: Design, total: np.ndarray, variance: np.ndarray, seed: int
+def mean_of_moments(
+    design: Design,
+    total: np.ndarray,
+    variance: np.ndarray,
+    auxiliary: Mapping[str, np.ndarray],
+    seed: int,
 ) -> np.ndarray:
-    """Mean of one data set per draw by its first two moments, where the group effects were not kept.
+    """Mean of one predictive data set per draw, from expectation and variance of the sum of its responses.
 
-    The sum of independent responses is close to normal.
+    The sum of many independent responses is close to normal. Student's t may have no variance: its errors are drawn.
     """
-    noise = np.random.default_rng(seed).standard_normal(total.shape)
-    return (total + np.sqrt(variance) * noise) / design.nobs
+    rng = np.random.default_rng(seed)
+    if design.family.name != "t":
+        return (total + np.sqrt(variance) * rng.standard_normal(total.shape)) / design.nobs
+    noise = np.zeros(total.shape)
+    for _ in range(design.nobs):
+        noise += rng.standard_t(auxiliary["nu"])
+    return (total + auxiliary["sigma"] * noise) / design.nobs
