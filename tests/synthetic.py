@@ -5,7 +5,7 @@ import xarray as xr
 
 from bayesmlm.design import build_design
 from bayesmlm.drawing import ON_KERNEL
-from bayesmlm.draws import BlockDraws, Posterior, labelled
+from bayesmlm.draws import BlockDraws, Posterior, labelled, labelled_auxiliary
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.result import Fit
@@ -66,7 +66,10 @@ def posterior_of(
     )
     ppd = labelled(around(design.y.mean()))
     residual = None if sigma is None else labelled(around(sigma))
-    others = {name: labelled(around(value)) for name, value in (auxiliary or {}).items()}
+    others = {
+        name: labelled_auxiliary(design, name, around(value))
+        for name, value in (auxiliary or {}).items()
+    }
     return Posterior(fixed, residual, tuple(blocks), ppd, stats, others)
 
 

@@ -257,3 +257,42 @@ def test_exponentiated_coefficients_need_a_link_that_gives_them_a_meaning():
     )
     with pytest.raises(bm.BayesMLMError, match=r"logit, cloglog and log.*binomial \[probit\]"):
         probit.tidy(exponentiate=True)
+
+
+# -- ordinal models --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ordinal():
+    rng = np.random.default_rng(5)
+    grades = pd.Categorical.from_codes(rng.integers(0, 3, 60), ["low", "middle", "high"], ordered=True)
+    frame = pd.DataFrame({"grade": grades, "x": rng.normal(size=60), "g": np.arange(60) % 6})
+    return generalised_fit(
+        "grade ~ x + (1 | g)",
+        frame,
+        "cumulative",
+        fixef=[0.5],
+        sd={"g": [0.4]},
+        auxiliary={"thresholds": [-1.0, 1.2]},
+    )
+
+
+def test_thresholds_are_cutpoints_as_in_rstanarm(ordinal):
+    page = lines(ordinal)
+    at = page.index("Cutpoints:")
+    assert [row.split()[0] for row in page[at + 2 : at + 4]] == ["low|middle", "middle|high"]
+    assert "Auxiliary" not in str(ordinal)
+    assert ordinal.tidy("auxiliary")["term"].tolist() == ["thresholds[low|middle]", "thresholds[middle|high]"]
+    assert ordinal.posterior_interval(pars="thresholds[low|middle]").shape == (1, 2)
+
+
+def test_a_paper_on_an_ordinal_model(ordinal):
+    prose = " ".join(str(ordinal.report()).split())
+    assert "fitted to grade with thresholds and x in the fixed part" in prose
+    assert re.search(r"The thresholds were low\|middle -1\.\d+ \[.*?\] and middle\|high 1\.", prose)
+
+
+def test_an_ordinal_model_needs_no_intercept_for_effects_to_vary_around(ordinal):
+    assert not ordinal.explain().found("no_fixed_effect")
+    words = ordinal.explain().terms["meaning"]["x"]
+    assert words.startswith("difference in log odds of a higher grade per 1 more of x")

@@ -138,7 +138,8 @@ def glm_loglik(design: Design) -> float | None:
     eta = link.forward((design.y + 0.5) / (trials + 1) if family.support == "binomial" else design.y + 0.5)
     for _ in range(STEPS):
         mu, slope = link.inverse(eta), link.slope(eta)
-        w = weight * slope**2 / variance(family, eta, {})
+        with np.errstate(divide="ignore", invalid="ignore"):  # at a probability of 0 or 1
+            w = weight * slope**2 / variance(family, eta, {})
         if not np.isfinite(w).all():
             return None
         root = np.sqrt(w)

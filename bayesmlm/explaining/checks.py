@@ -173,10 +173,10 @@ def _slopes(design: Design) -> Iterator[Finding]:
 
 def _no_mean(design: Design) -> Iterator[Finding]:
     """Effects that vary around 0, because the fixed part has no mean for them."""
+    ordinal = design.family.is_ordinal  # whose thresholds take the place of the intercept
+    X = np.column_stack([np.ones(design.nobs), design.X]) if ordinal else design.X
     for b in design.blocks:
-        missing = [
-            m for m, z in zip(block_columns(design, b), b.Z.T, strict=True) if not spanned(design.X, z)
-        ]
+        missing = [m for m, z in zip(block_columns(design, b), b.Z.T, strict=True) if not spanned(X, z)]
         terms = dict.fromkeys("1" if m.term < 0 else str(b.bar.effects.terms[m.term]) for m in missing)
         if terms:
             facts = {"terms": tuple(terms), "columns": tuple(m.name for m in missing), "group": b.group}

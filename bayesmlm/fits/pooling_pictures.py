@@ -11,6 +11,7 @@ from bayesmlm.frequentist import ReferenceFit
 from bayesmlm.generalised import GlmerFit
 from bayesmlm.shrinkage import (
     caterpillar_table,
+    check_least_squares,
     check_levels,
     one_factor,
     pooling_lines,
@@ -63,6 +64,7 @@ class PoolingPictures(Sampled):
         """
         from bayesmlm.plots import plot_pooling_panels
 
+        check_least_squares(self.design)
         chosen = (
             spread_levels(self.design, group) if levels is None else check_levels(self.design, group, levels)
         )

@@ -42,8 +42,8 @@ def table(
     Parameters
     ----------
     models
-        Fits of `fit`, `lmer`, `glmer`, `lm` and `complete_pooling`, of any families, in any mix: one after the other, as a
-        list, or as a dict name -> fit.
+        Fits of `fit`, `lmer`, `glmer`, `lm` and `complete_pooling`, of any families, in any mix: one after the other,
+        as a list, or as a dict name -> fit.
     names
         Names of the models; ``(1)``, ``(2)``, ... if None.
     prob

@@ -29,6 +29,8 @@ def model_paragraph(design: Design, kind: str) -> Paragraph:
         predictors = f"{'an intercept and ' if intercept else 'no intercept and '}{listed(terms)}"
     else:
         predictors = "an intercept only" if intercept else "no fixed effects"
+    if design.family.is_ordinal:
+        predictors = f"thresholds and {listed(terms)}" if terms else "thresholds only"
     first = f"{kind} was fitted to {design.response} with {predictors} in the fixed part (R's formula: "
     rest = "). " + " ".join(_block_sentence(b, design) for b in design.blocks)
     if design.aliased:

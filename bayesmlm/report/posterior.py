@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from bayesmlm.covariance import VarCorr
@@ -23,6 +24,7 @@ from bayesmlm.report.responses import family_text
 from bayesmlm.report.rformat import format_fixed, format_numbers
 
 MOST_DECIMALS = 5
+CUT = "thresholds["  # each is named with the two categories that it parts
 WIDTH = 100
 
 
@@ -67,8 +69,12 @@ def fit_report(
         if len(coefficients)
         else ["No fixed effects"]
     )
-    if len(auxiliary):
-        parts += ["", "Auxiliary parameter(s):", _point_grid(auxiliary, digits)]
+    cut = auxiliary.index.str.startswith(CUT) if len(auxiliary) else []
+    for heading, shown in (
+        ("Cutpoints:", auxiliary[cut].rename(lambda name: name[len(CUT) : -1])),
+        ("Auxiliary parameter(s):", auxiliary[~np.asarray(cut, dtype=bool)]),
+    ):
+        parts += ["", heading, _point_grid(shown, digits)] if len(shown) else []
     parts += ["", "Error terms:", random_effects_grid(varcorr, ("Std.Dev.",), 5, digits)]
     parts += [f"Num. levels: {levels} ", "", RULE, *(f"! {note}" for note in notes)]
     parts += [
@@ -187,6 +193,8 @@ def _ppd_words(design: Design) -> str:
     if design.family.support == "binomial":
         of = "share" if design.trials is None else "mean number"
         what = f"{of} of successes in {design.response}"
+    if design.family.is_ordinal:
+        what = f"mean category (the first is 0) of {design.response}"
     observed = format_numbers([design.y.mean()], 5)[0]
     return f"mean_PPD is the mean of one replicated data set per draw: compare it with the observed {what}, {observed}"
 

@@ -17,6 +17,7 @@ from bayesmlm.report import citations
 from bayesmlm.report.comparison import laplace_note, verdict_note
 from bayesmlm.report.model_cells import number_text, row_decimals, row_label
 from bayesmlm.report.model_words import data_paragraph, effect_names, model_kind, model_paragraph
+from bayesmlm.report.posterior import CUT
 from bayesmlm.report.prior import prior_text
 from bayesmlm.report.prose import Paragraph, Prose, listed
 from bayesmlm.sampling.settings import Settings
@@ -241,11 +242,11 @@ def variance_sentences(design: Design, rows: pd.DataFrame, digits: int) -> list[
         sentences.append(
             f"The residual standard deviation was {found['random', 'Residual', 'sd__Observation']}."
         )
-    sentences += [
-        f"The parameter {term} of the family was {text}."
-        for (part, group, term), text in found.items()
-        if part == "random" and not group
-    ]
+    own = {term: text for (part, group, term), text in found.items() if part == "random" and not group}
+    cuts = [f"{term[len(CUT) : -1]} {text}" for term, text in own.items() if term.startswith(CUT)]
+    sentences += [f"The thresholds were {listed(cuts)}."] if cuts else []
+    others = {term: text for term, text in own.items() if not term.startswith(CUT)}
+    sentences += [f"The parameter {term} of the family was {text}." for term, text in others.items()]
     latent = "" if design.family.has_sigma else " on the latent scale"
     for b in design.blocks:
         if ("share", b.label, "icc") in found:
