@@ -1,11 +1,13 @@
 """Posteriors made by hand, to test what is done with draws without drawing any."""
 
+import itertools
+
 import numpy as np
 import xarray as xr
 
 from bayesmlm.design import build_design
 from bayesmlm.drawing import ON_KERNEL
-from bayesmlm.draws import BlockDraws, Posterior, labelled, labelled_auxiliary
+from bayesmlm.draws import BlockDraws, Posterior, labelled
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.result import Fit
@@ -66,8 +68,9 @@ def posterior_of(
     )
     ppd = labelled(around(design.y.mean()))
     residual = None if sigma is None else labelled(around(sigma))
+    cuts = [f"{a}|{b}" for a, b in itertools.pairwise(design.response_levels)]
     others = {
-        name: labelled_auxiliary(design, name, around(value))
+        name: labelled(around(value), **({"threshold": cuts} if np.ndim(value) else {}))
         for name, value in (auxiliary or {}).items()
     }
     return Posterior(fixed, residual, tuple(blocks), ppd, stats, others)
