@@ -128,6 +128,7 @@ def _category_text(node: Node | None, design: Design, native: bool, frame: pd.Da
     levels = list(design.response_levels)
     known = frame[node.name].dtype if native and isinstance(node, Name) else None
     if isinstance(known, pd.CategoricalDtype) and known.categories.tolist() == levels:
+        assert node is not None
         return str(translate(node))
     values = pd.Categorical.from_codes(design.y.astype(int), levels, ordered=True)
     return ready_made(frame, design.response, values)

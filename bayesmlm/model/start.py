@@ -146,7 +146,7 @@ def flat_start(design: Design, priors: Priors, coefficients: tuple[Variable, ...
     centred = design.X - design.X.mean(axis=0)
     if priors.intercept is not None:
         centred[:, design.coefficients.index("(Intercept)")] = 1.0
-    target = np.full(design.nobs, link.forward(_typical_mean(design)))
+    target = np.full(design.nobs, link.forward(np.array(_typical_mean(design))))
     offset = 0.0 if design.offset is None else design.offset
     beta = np.linalg.lstsq(centred, target - offset, rcond=None)[0]
     return fixed_values(design, priors, coefficients, beta)
