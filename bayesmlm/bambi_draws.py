@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from bayesmlm.draws import (
     block_weights,
     kept_effects,
     labelled,
+    labelled_auxiliary,
     mean_ppd,
 )
 from bayesmlm.families import LINKS
@@ -166,7 +166,7 @@ def read_posterior(tree: xr.DataTree, schema: Schema, design: Design, seed: int)
     main = parts.pop("")
     sigma = labelled(data[schema.sigma].transpose(*SAMPLE).values) if schema.sigma else None
     auxiliary = {
-        name: _labelled_auxiliary(design, name, data[v].transpose(*SAMPLE, ...).values)
+        name: labelled_auxiliary(design, name, data[v].transpose(*SAMPLE, ...).values)
         for name, v in schema.auxiliary.items()
     }
     ppd = labelled(np.full(main.fixef.shape[:2], np.nan))
@@ -199,14 +199,6 @@ def _read_block(data: xr.Dataset, schema: BlockSchema, levels: list[str]) -> Blo
     b = labelled(np.stack(effects, axis=-1), level=levels, column=schema.columns)
     matrix = labelled(corr, column=schema.columns, column_bis=schema.columns)
     return BlockDraws(schema.label, schema.group, sd, matrix, b)
-
-
-def _labelled_auxiliary(design: Design, name: str, values: np.ndarray) -> xr.DataArray:
-    """Label draws (chain, draw) of an auxiliary parameter; thresholds (chain, draw, K - 1) by the levels they part."""
-    if name != "thresholds":
-        return labelled(values)
-    levels = design.response_levels
-    return labelled(values, threshold=[f"{a}|{b}" for a, b in itertools.pairwise(levels)])
 
 
 # -- one replicated data set per draw ----------------------------------------------------------------

@@ -148,7 +148,8 @@ def draw_effects_again(design: Design, priors: Priors, posterior: Posterior, set
 
 def _from_prior(design: Design, priors: Priors, settings: Settings) -> Drawn:
     """Draw from the prior: directly, or on Bambi's PyMC graph where a prior is a ``bambi.Prior``."""
-    if not priors.custom and settings.sampler != "pymc":
+    several = design.others or design.family.is_categorical
+    if not priors.custom and not several and settings.sampler != "pymc":
         start = time.perf_counter()
         kept = kept_levels(design, settings.keep_ranef)
         posterior = sample_prior(design, priors, settings.chains, settings.draws, settings.seed, kept)
@@ -156,7 +157,8 @@ def _from_prior(design: Design, priors: Priors, settings: Settings) -> Drawn:
     from bayesmlm.model import build_model
     from bayesmlm.sampling.prior import sample_prior_graph
 
-    why = f"the prior of {priors.custom} is a bambi.Prior" if priors.custom else "asked for"
+    why = "several linear predictors" if several else "asked for"
+    why = f"the prior of {priors.custom} is a bambi.Prior" if priors.custom else why
     built = build_model(design, priors)
     tree, seconds = sample_prior_graph(built, design, settings)
     posterior = read_posterior(tree, built.schema, design, settings.seed)
@@ -192,6 +194,8 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
     from bayesmlm.sampling.graph import sample
 
     kept_levels(design, settings.keep_ranef)  # a mistake in it is found before sampling
+    if design.family.is_categorical and settings.keep_ranef is not True:
+        raise SamplingError("the group effects of a categorical model are all kept: leave out keep_ranef")
     estimate = _reference(design)
     guide = estimate if design.family.is_gaussian_identity else fit_quasi(design)
     told = fit_positions(design) if design.family.is_ordinal else guide

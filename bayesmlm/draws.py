@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,6 +141,14 @@ def labelled(values: np.ndarray, **coords: object) -> xr.DataArray:
     names = {k: np.asarray(v, dtype=object) for k, v in coords.items()}
     index = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
     return xr.DataArray(values, dims=dims, coords={**index, **names})
+
+
+def labelled_auxiliary(design: Design, name: str, values: np.ndarray) -> xr.DataArray:
+    """Label draws (chain, draw) of an auxiliary parameter; thresholds (chain, draw, K - 1) by the levels they part."""
+    if name != "thresholds":
+        return labelled(values)
+    levels = design.response_levels
+    return labelled(values, threshold=[f"{a}|{b}" for a, b in itertools.pairwise(levels)])
 
 
 def block_weights(block: Block, nobs: int) -> np.ndarray:

@@ -45,7 +45,8 @@ def fit(
     Parameters
     ----------
     formula
-        lme4's formula, such as ``"course ~ female + (1 + female | school)"``.
+        lme4's formula, such as ``"course ~ female + (1 + female | school)"``; `bf` joins it with formulas of
+        auxiliary parameters, such as sigma.
     data
         A data frame of pandas, polars or another library that narwhals knows.
     family, link

@@ -165,8 +165,8 @@ def _new_columns(design: Design, rows: NewDesign) -> dict[int, np.ndarray]:
 
 
 def linear_array(sample: Sample, target: Target, seed: int) -> xr.DataArray:
-    """Return draws of the linear predictor, (chain, draw, row)."""
-    return _array(linear_pieces(sample, target, seed), sample, target, "linpred")
+    """Return draws of the linear predictor, (chain, draw, row); of all categories but the first (..., category)."""
+    return _array(linear_pieces(sample, target, seed), sample, target, "linpred", sample.levels)
 
 
 def expected_array(sample: Sample, target: Target, outcome: Outcome, seed: int) -> xr.DataArray:

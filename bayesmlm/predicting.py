@@ -53,7 +53,9 @@ class Sample:
         Of auxiliary parameters that have predictors; `inverses` has their inverse links.
     inverses : mapping of str to function
     categories : tuple of Sample
-        Of a categorical response, for all categories but the first; there are then no other fixed or group effects.
+        Of a categorical response, for all categories but the first, which `levels` names; there are then no other
+        fixed or group effects.
+    levels : tuple of str
     """
 
     chain: np.ndarray
@@ -68,6 +70,7 @@ class Sample:
     others: Mapping[str, Sample] = field(default_factory=dict)
     inverses: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
     categories: tuple[Sample, ...] = ()
+    levels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -112,7 +115,9 @@ def sample_of(design: Design, posterior: Posterior, draws: int | None = None) ->
     if design.family.is_categorical and posterior.others:
         each = [sample_of(design, posterior.part(name), draws) for name in posterior.others]
         empty = (np.zeros((each[0].size, 0)), (), (), (), (), each[0].sigma)
-        return Sample(each[0].chain, each[0].draw, *empty, categories=tuple(each))
+        return Sample(
+            each[0].chain, each[0].draw, *empty, categories=tuple(each), levels=design.response_levels[1:]
+        )
     at = _kept_draws(posterior, draws)
 
     def flat(values: np.ndarray) -> np.ndarray:
@@ -211,9 +216,7 @@ def linear_predictor_draws(
     return eta
 
 
-def parameters_at(
-    sample: Sample, rows: NewDesign, seed: int | None, at: slice = slice(None)
-) -> Parameters:
+def parameters_at(sample: Sample, rows: NewDesign, seed: int | None, at: slice = slice(None)) -> Parameters:
     """Return draws of the auxiliary parameters, sigma among them: (S, 1), or (S, rows) of one with predictors.
 
     Parameters are those of `linear_predictor_draws`.
@@ -348,12 +351,15 @@ def expected_pieces(
     """Yield the mean of the response given each draw, piece by piece."""
     if target.averaged and (sample.others or sample.categories):
         raise DataError(
-            "marginal=True averages over the group effects of one linear predictor; this model has several: leave it out"
+            "marginal=True averages over the effects of one linear predictor, and this model has several: leave it out"
         )
     effects_seed = None if target.averaged else seed
     for at, eta in linear_pieces(sample, target, effects_seed):
         extra = 0.0 if outcome.is_linear else averaged_variance(sample, target, at)
-        yield at, outcome.mean(eta, parameters_at(sample, target.rows, effects_seed, at), target.weight(at), extra)
+        yield (
+            at,
+            outcome.mean(eta, parameters_at(sample, target.rows, effects_seed, at), target.weight(at), extra),
+        )
 
 
 def response_pieces(

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesmlm.columns import as_frame
 from bayesmlm.design import Block, Design
-from bayesmlm.draws import BlockDraws, Posterior, block_weights, labelled, mean_ppd
+from bayesmlm.draws import BlockDraws, Posterior, block_weights, labelled, labelled_auxiliary, mean_ppd
 from bayesmlm.errors import BayesMLMError, PriorError
 from bayesmlm.families import draw
 from bayesmlm.new_responses import new_trials
@@ -48,7 +48,10 @@ def sample_prior(
     fixef = labelled(np.stack([p.fixef for p in parts]), coefficient=list(design.coefficients))
     residual = [p.sigma for p in parts if p.sigma is not None]
     sigma = labelled(np.stack(residual)) if residual else None
-    auxiliary = {name: labelled(np.stack([p.auxiliary[name] for p in parts])) for name in priors.auxiliary}
+    auxiliary = {
+        name: labelled_auxiliary(design, name, np.stack([p.auxiliary[name] for p in parts]))
+        for name in priors.auxiliary
+    }
     group_mean, blocks = np.zeros((chains, draws)), []
     for i, block in enumerate(design.blocks):
         b = np.empty((chains, draws, len(kept[i]), len(block.columns)))

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmlm.design import Design
-from bayesmlm.draws import Posterior, labelled
+from bayesmlm.draws import Posterior, labelled, labelled_auxiliary
 from bayesmlm.errors import PriorError
 from bayesmlm.prior_draws import block_draws, group_effects
 from bayesmlm.priors import Priors, draw_parameters
@@ -54,5 +54,7 @@ def prior_values(
     stats = xr.Dataset({"lp": labelled(nothing), "diverging": labelled(np.zeros((1, size), dtype=bool))})
     fixef = labelled(drawn.fixef[None], coefficient=list(design.coefficients))
     sigma = None if drawn.sigma is None else labelled(drawn.sigma[None])
-    auxiliary = {name: labelled(values[None]) for name, values in drawn.auxiliary.items()}
+    auxiliary = {
+        name: labelled_auxiliary(design, name, values[None]) for name, values in drawn.auxiliary.items()
+    }
     return Posterior(fixef, sigma, tuple(blocks), labelled(nothing), stats, auxiliary)

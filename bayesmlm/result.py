@@ -54,9 +54,39 @@ class Fit(
 
 # What is defined, and tested, for models with several linear predictors.
 OF_SEVERAL = {
-    *("as_frame", "diagnostics", "fixef", "posterior_interval", "printed", "prior_summary", "ranef", "se", "summary"),
-    *("tidy", "varcorr", "vcov", "sigma", "family", "link", "formula", "nobs", "ngroups", "draws", "model", "draw"),
-    *("fitted", "residuals", "posterior_epred", "posterior_linpred", "posterior_predict", "predictive_interval"),
+    *(
+        "as_frame",
+        "diagnostics",
+        "fixef",
+        "posterior_interval",
+        "printed",
+        "prior_summary",
+        "ranef",
+        "se",
+        "summary",
+    ),
+    *(
+        "tidy",
+        "varcorr",
+        "vcov",
+        "sigma",
+        "family",
+        "link",
+        "formula",
+        "nobs",
+        "ngroups",
+        "draws",
+        "model",
+        "draw",
+    ),
+    *(
+        "fitted",
+        "residuals",
+        "posterior_epred",
+        "posterior_linpred",
+        "posterior_predict",
+        "predictive_interval",
+    ),
     *("log_lik", "loo", "waic", "pp_check", "pp_check_draws", "plot_ppc", "plot_trace", "plot_energy"),
     *("save", "saved", "update"),
 }
@@ -72,7 +102,11 @@ class FitOfSeveral(Fit):
 def _refused(name: str) -> Callable[..., Any]:
     def refuse(self: Fit, *_: Any, **__: Any) -> Any:
         what = "every category" if self.design.family.is_categorical else " and ".join(self.design.others)
-        has = "has a linear predictor of its own" if self.design.family.is_categorical else "has predictors of its own"
+        has = (
+            "has a linear predictor of its own"
+            if self.design.family.is_categorical
+            else "has predictors of its own"
+        )
         raise BayesMLMError(
             f"{name}() is about one linear predictor, but in this model {what} {has}: see posterior_epred(), "
             "posterior_predict(), tidy(), loo(), and fit.draws for ArviZ"

@@ -203,3 +203,4 @@ def test_a_fit_recovers_what_sigma_depends_on():
     sd = part.blocks[0].sd
     assert abs(float(sd.mean()) - 0.4) < 4 * float(sd.std())
     assert fit.posterior.sigma is None
+    assert fit.loo().elpd > bm.fit("y ~ x + (1 | g)", frame, seed=3, progress=False).loo().elpd + 10

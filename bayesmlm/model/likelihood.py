@@ -126,10 +126,10 @@ def response_text(design: Design, native: bool, frame: pd.DataFrame) -> str:
 
 def _category_text(node: Node | None, design: Design, native: bool, frame: pd.DataFrame) -> str:
     levels = list(design.response_levels)
-    known = frame[node.name].dtype if native and isinstance(node, Name) else None
-    if isinstance(known, pd.CategoricalDtype) and known.categories.tolist() == levels:
-        assert node is not None
-        return str(translate(node))
+    if native and isinstance(node, Name):
+        known = frame[node.name].dtype
+        if isinstance(known, pd.CategoricalDtype) and known.categories.tolist() == levels:
+            return str(translate(node))
     values = pd.Categorical.from_codes(design.y.astype(int), levels, ordered=True)
     return ready_made(frame, design.response, values)
 

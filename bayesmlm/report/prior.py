@@ -67,18 +67,33 @@ def _two(value: float, digits: int) -> str:
 
 def prior_report(design: Design, priors: Priors, implications: Implications, digits: int) -> Report:
     """What ``fit.prior_summary()`` shows: rstanarm's blocks, then what the priors imply."""
-    parts: list[str | Grid] = ["Priors", RULE]
+    parts: list[str | Grid] = ["Priors", RULE, *_of_predictor(priors, digits)]
+    for name, prior in _auxiliary(priors).items():
+        parts += [f"Auxiliary ({name})", *_prior_pair([prior], digits), ""]
+    for name, own in priors.others.items():
+        link = design.others[name].family.link
+        lines = [*_of_predictor(own, digits), *_covariance(own, digits)]
+        parts += [f"{link}({name}):", *(f"  {line}" if line else line for line in lines), ""]
+    parts += _covariance(priors, digits)
+    if design.family.is_categorical:
+        parts += [f"The same for every category of {design.response} but the first"]
+    parts += [RULE, *_implied_report(design, priors, implications, digits)]
+    return Report(tuple(parts), _prior_frame(priors, implications))
+
+
+def _of_predictor(priors: Priors, digits: int) -> list[str]:
+    parts: list[str] = []
     if priors.intercept is not None:
         parts += ["Intercept (after predictors centered)", *_prior_pair([priors.intercept], digits), ""]
     if priors.coefficients:
         names = ", ".join(priors.coefficients)
         parts += [f"Coefficients ({names})", *_prior_pair(list(priors.coefficients.values()), digits), ""]
-    for name, prior in _auxiliary(priors).items():
-        parts += [f"Auxiliary ({name})", *_prior_pair([prior], digits), ""]
-    parts += ["Covariance"]
-    parts += [f" {label} ~ {prior_text(p, digits)}" for label, p in priors.covariance.items()]
-    parts += [RULE, *_implied_report(design, priors, implications, digits)]
-    return Report(tuple(parts), _prior_frame(priors, implications))
+    return parts
+
+
+def _covariance(priors: Priors, digits: int) -> list[str]:
+    found = [f" {label} ~ {prior_text(p, digits)}" for label, p in priors.covariance.items()]
+    return ["Covariance", *found] if found else []
 
 
 def _auxiliary(priors: Priors) -> dict[str, Adjusted]:
@@ -112,7 +127,7 @@ def _implied_report(design: Design, priors: Priors, facts: Implications, digits:
     if isinstance(priors.joint, R2D2):
         parts += [_r2_line(priors.joint)]
     latent = "" if design.family.has_sigma else ", on the latent scale,"
-    for item in facts.blocks:
+    for item in facts.blocks if "sigma" not in design.others else ():  # no one sigma to compare with
         parts += _share_lines(item, latent)
     return parts
 
