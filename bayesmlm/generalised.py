@@ -32,6 +32,7 @@ from bayesmlm.glmm_rows import (
 )
 from bayesmlm.glmm_tables import coefficient_table, tidy_glmer
 from bayesmlm.intervals import as_statistic, check_method
+from bayesmlm.link_scale import estimate_icc, estimate_parts
 from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.glmm.fit import fit_glmer
 from bayesmlm.report import Report, glmer_report, glmer_summary_report
@@ -100,6 +101,37 @@ class GlmerFit(Estimates):
         """
         found = self.estimate.residuals(choose(type, RESIDUALS, "type"))
         return found / self.sigma if scaled else found
+
+    def icc(self, by_group: bool = True, *, approximation: str | None = None) -> pd.Series:
+        """Intraclass correlation on the scale of the link: the share of the variance that lies between groups.
+
+        With `by_group` one number for each block with an intercept; otherwise ``adjusted`` and ``unadjusted``, all
+        group effects together (Nakagawa, Johnson & Schielzeth 2017), an effect for every row counted as residual.
+
+        Parameters
+        ----------
+        by_group
+            Whether each block has its own.
+        approximation
+            Of the distribution-specific variance; see `Fit.r2`.
+        """
+        if by_group:
+            return estimate_icc(self.design, self.estimate, approximation)
+        parts = estimate_parts(self.design, self.estimate, approximation)
+        values = {"adjusted": parts.adjusted_icc, "unadjusted": parts.unadjusted_icc}
+        return pd.Series({name: float(x) for name, x in values.items()}, name="icc")
+
+    def r2(self, *, approximation: str | None = None) -> pd.Series:
+        """Nakagawa's R2 on the scale of the link: ``marginal`` of fixed, ``conditional`` of fixed and group effects.
+
+        Parameters
+        ----------
+        approximation
+            Of the distribution-specific variance; see `Fit.r2`.
+        """
+        parts = estimate_parts(self.design, self.estimate, approximation)
+        values = {"marginal": parts.marginal_r2, "conditional": parts.conditional_r2}
+        return pd.Series({name: float(x) for name, x in values.items()}, name="r2")
 
     def predict(
         self,

@@ -185,6 +185,28 @@ def response_array(sample: Sample, target: Target, outcome: Outcome, seed: int) 
     return drawn.copy(data=names[places])
 
 
+def error_array(design: Design, sample: Sample, target: Target, asked: Asked, seed: int) -> xr.DataArray:
+    """Return draws of y - y_rep, (chain, draw, row); of binomials numbers of successes."""
+    outcome = outcome_of(design, back_transform=False)
+    if outcome.levels:
+        raise DataError(f"{design.response} is a category: pp_check() compares the share of each")
+    y = design.y
+    if asked.newdata is not None:
+        frame = as_frame(asked.newdata)
+        known = new_design(
+            design,
+            frame,
+            allow_new_levels=True,
+            needs_response=True,
+            given_offset=False,
+            weights=asked.weights,
+        )
+        assert known.y is not None
+        y = known.y
+    made = response_array(sample, target, outcome, seed)
+    return made.copy(data=y - made.values)
+
+
 Pieces = Iterable[tuple[slice, np.ndarray]]
 
 

@@ -1,5 +1,6 @@
-"""Fits of generalised models without sampling: from draws by hand, around estimates of lme4, and from rstanarm's draws."""
+"""Fits of generalised models without sampling: draws by hand, around estimates of lme4, and rstanarm's draws."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -36,9 +37,12 @@ def rough_fit(formula, data, family, link=None, *, draws=6, size=0.4, seed=0, ce
         fixef[..., design.coefficients.index("(Intercept)")] += centre
     if design.family.is_ordinal:
         steps = np.cumsum(rng.uniform(0.3, 1, (1, draws, len(design.response_levels) - 1)), axis=-1)
-        auxiliary["thresholds"] = labelled(steps - 1.5, threshold=range(steps.shape[-1]))
+        names = [f"{a}|{b}" for a, b in itertools.pairwise(design.response_levels)]
+        auxiliary["thresholds"] = labelled(steps - 1.5, threshold=names)
     sigma = wide.sigma if design.family.has_sigma else None
-    posterior = Posterior(fixef, sigma, blocks, wide.mean_ppd, wide.sample_stats, auxiliary)
+    nothing = labelled(np.zeros((1, draws)))
+    stats = xr.Dataset({"lp": nothing, "diverging": nothing > 0})
+    posterior = Posterior(fixef, sigma, blocks, labelled(rng.normal(size=(1, draws))), stats, auxiliary)
     settings = Settings(chains=1, draws=max(draws, 4), target_accept=0.9, seed=7, progress=False)
     return Fit(design, priors, posterior, (), settings, 1.0, "by hand", None)
 

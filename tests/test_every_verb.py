@@ -61,6 +61,7 @@ VERBS = {
     "pp_check, groups": lambda f, new, g: f.pp_check("mean", group=g),
     "pp_check_draws": lambda f, new, g: f.pp_check_draws(5),
     "predict": lambda f, new, g: f.predict(new, interval=0.9),
+    "predictive_error": lambda f, new, g: f.predictive_error(),
     "predictive_interval": lambda f, new, g: f.predictive_interval(new),
     "print": lambda f, new, g: f.printed(),
     "prior_posterior": lambda f, new, g: f.prior_posterior(),
@@ -115,7 +116,7 @@ SLOPE_PICTURES = {
     "plot_vpc": lambda f: f.plot_vpc(),
 }
 # Tested elsewhere: what makes, keeps or builds a fit rather than telling of it.
-ELSEWHERE = {"draw", "draws", "model", "save", "saved", "printed"}
+ELSEWHERE = {"median_ratio", "pp_check_counts", "draw", "draws", "model", "save", "saved", "printed"}
 
 
 @pytest.fixture(scope="module")

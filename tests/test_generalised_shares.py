@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from generalised import counts, rough_fit, rstanarms_cbpp
+from generalised import CBPP, counts, rough_fit, rstanarms_cbpp
 from reference_models import REFERENCE
 from scipy import integrate, stats
 from scipy.special import expit, ndtr, polygamma
 
+import bayesmlm as bm
 from bayesmlm.errors import BayesMLMError, DataError
 from bayesmlm.link_scale import residual_draws_on_link
 from bayesmlm.variance import approximations, variance_parts
@@ -267,3 +268,20 @@ def test_changes_in_variance_are_of_group_effects_of_one_family(data):
     other = rough_fit("count ~ 1 + (1 | g)", data, "negativebinomial", draws=40)
     with pytest.raises(DataError, match="different scales"):
         large.pcv(other)
+
+
+# -- reference fits --------------------------------------------------------------------------------
+
+
+def test_shares_of_glmer_fits(data):
+    herds = bm.glmer(CBPP, bm.load_dataset("cbpp"), family="binomial")
+    v = float(herds.estimate.varcorr.blocks[0].sd[0] ** 2)
+    assert v == pytest.approx(0.4122465777774, rel=1e-3)  # lme4's
+    assert herds.icc()["herd"] == pytest.approx(v / (v + np.pi**2 / 3))
+    fixed = (herds.design.X @ herds.estimate.beta).var(ddof=1)
+    total = fixed + v + np.pi**2 / 3
+    assert herds.r2().tolist() == pytest.approx([fixed / total, (fixed + v) / total])
+    assert herds.icc(False).tolist() == pytest.approx([v / (v + np.pi**2 / 3), v / total])
+    gamma = bm.glmer("amount ~ 1 + (1 | g)", data, family="Gamma(log)")
+    v = float(gamma.estimate.varcorr.blocks[0].sd[0] ** 2)
+    assert gamma.icc(approximation="delta")["g"] == pytest.approx(v / (v + gamma.sigma**2))

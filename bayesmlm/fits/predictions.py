@@ -15,6 +15,7 @@ from bayesmlm.outcome import outcome_of
 from bayesmlm.predicted import (
     Asked,
     augment_posterior,
+    error_array,
     expected_array,
     expected_frame,
     expected_values,
@@ -165,6 +166,36 @@ class Predictions(Sampled):
         )
         sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
         return response_array(sample, target, outcome_of(self.design, back_transform), self._seed(seed))
+
+    def predictive_error(
+        self,
+        newdata: Any = None,
+        re_formula: str | None = None,
+        *,
+        draws: int | None = None,
+        seed: int | None = None,
+        allow_new_levels: bool = True,
+        offset: Any = None,
+        exposure: Any = None,
+        weights: Any = None,
+    ) -> xr.DataArray:
+        """Draws of the response less a new response of the same row, y - y_rep: rstanarm's ``predictive_error``.
+
+        Of binomials numbers of successes. `newdata` has the response too.
+
+        Parameters
+        ----------
+        newdata, re_formula, draws, seed, allow_new_levels, offset, exposure, weights
+            See `bayesmlm.fits.predictions.Predictions`.
+
+        Raises
+        ------
+        DataError
+            For categories, whose difference is nothing; as `posterior_predict`.
+        """
+        asked = Asked(newdata, re_formula, allow_new_levels, offset, weights, False, exposure, responses=True)
+        sample, target = sample_of(self.design, self.posterior, draws), target_of(self.design, asked)
+        return error_array(self.design, sample, target, asked, self._seed(seed))
 
     def predictive_interval(
         self,
