@@ -82,9 +82,9 @@ def fit(
         "kernel": NUTS on a compiled density. Of Gaussian models with normal priors of the fixed effects it is that of
         the variance parameters alone, fixed and group effects integrated out and then drawn exactly. Of binomial,
         Poisson, negative binomial, Gamma, exponential, inverse Gaussian, beta, t and lognormal models, and of Gaussian
-        ones with another link, it is that of all parameters; priors of fixed effects normal, Student-t, Cauchy or Laplace.
-        Priors of standard deviations and auxiliary parameters exponential, gamma, half-normal, half-Student-t or
-        half-Cauchy.
+        ones with another link, it is that of all parameters; priors of fixed effects normal, Student-t, Cauchy or
+        Laplace. Priors of standard deviations and auxiliary parameters exponential, gamma, half-normal,
+        half-Student-t or half-Cauchy.
         "pymc": NUTS on the PyMC graph of the Bambi model. "auto": the kernel where it applies; ``fit.sampler`` says
         which, and why.
     cores

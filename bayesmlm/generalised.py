@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmlm.comparison import reference_auxiliary
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import BayesMLMError, ConvergenceWarning, warn
 from bayesmlm.estimates import Estimates
@@ -36,9 +35,7 @@ from bayesmlm.link_scale import estimate_icc, estimate_parts
 from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.glmm.fit import fit_glmer
 from bayesmlm.report import Report, glmer_report, glmer_summary_report
-from bayesmlm.tables import reference_icc
 from bayesmlm.updating import KEEP, kept_data, updated_formula, with_new_response
-from bayesmlm.variance import VarianceParts, is_overdispersion, link_residual, variance_parts
 from bayesmlm.views.modes import mode_table
 
 if TYPE_CHECKING:
@@ -384,51 +381,6 @@ class GlmerFit(Estimates):
             link,
             self.n_agq if n_agq is None else n_agq,
             **kept,
-        )
-
-    def icc(self, by_group: bool = True, approximation: str | None = None) -> pd.Series:
-        """Intraclass correlation on the scale of the link: the share of the variance that lies between groups.
-
-        Parameters
-        ----------
-        by_group
-            One number for each block with an intercept, but for effects of single rows, which stand for overdispersion:
-            its variance over that of all intercepts and the distribution-specific variance. Otherwise ``adjusted`` and
-            ``unadjusted`` (Nakagawa, Johnson & Schielzeth 2017), all group effects together.
-        approximation
-            Of the distribution-specific variance: ``"latent"``, ``"lognormal"``, ``"delta"`` or ``"trigamma"``, as far
-            as the family has them; its first if None. See `bayesmlm.variance`.
-        """
-        if not by_group:
-            parts = self._variance_parts(approximation)
-            return pd.Series({"adjusted": parts.adjusted_icc, "unadjusted": parts.unadjusted_icc}, name="icc")
-        residual = link_residual(
-            self.design, self.estimate.beta, self._covariances(), self._parameters(), approximation
-        )
-        single = [b.label for b in self.design.blocks if is_overdispersion(self.design, b)]
-        return reference_icc(self.estimate.varcorr, float(residual)).drop(single, errors="ignore")
-
-    def r2(self, approximation: str | None = None) -> pd.Series:
-        """Nakagawa's R2: shares of the variance, ``marginal`` of fixed, ``conditional`` of fixed and group effects.
-
-        On the scale of the link (Nakagawa, Johnson & Schielzeth 2017); effects of single rows count as residuals.
-        `approximation` is as for `icc`.
-        """
-        parts = self._variance_parts(approximation)
-        return pd.Series({"marginal": parts.marginal_r2, "conditional": parts.conditional_r2}, name="r2")
-
-    def _covariances(self) -> list[np.ndarray]:
-        return [b.cov for b in self.estimate.varcorr.blocks]
-
-    def _parameters(self) -> dict[str, Any]:
-        sigma = {"sigma": self.sigma} if self.design.family.has_sigma else {}
-        return {**sigma, **reference_auxiliary(self.estimate)}
-
-    def _variance_parts(self, approximation: str | None) -> VarianceParts:
-        parameters = self._parameters()
-        sigma = parameters.pop("sigma", None)
-        return variance_parts(
-            self.design, self.estimate.beta, self._covariances(), sigma, parameters, approximation
         )
 
     def caterpillar_table(self, group: str | None = None, prob: float = 0.9) -> pd.DataFrame:

@@ -53,7 +53,9 @@ cases.compare()
 
 exact = bm.glmer(CASES, cbpp, family="binomial", n_agq=25)
 print(f"Laplace:       log-likelihood {ml.loglik:.4f}, sd of herds {ml.theta[0]:.4f}")
-print(f"25 quadrature: log-likelihood {exact.loglik:.4f}, sd of herds {exact.theta[0]:.4f}")
+print(
+    f"25 quadrature: log-likelihood {exact.loglik:.4f}, sd of herds {exact.theta[0]:.4f}"
+)
 
 # %%
 # Odds ratios
@@ -119,7 +121,9 @@ grouse.compare()
 height = grouse.posterior.fixef.sel(coefficient="cHEIGHT")
 ratio = np.exp(100 * height)
 low, median, high = (float(ratio.quantile(q)) for q in (0.05, 0.5, 0.95))
-print(f"100 m higher: {median:.2f} times as many ticks (90% interval {low:.2f} to {high:.2f})")
+print(
+    f"100 m higher: {median:.2f} times as many ticks (90% interval {low:.2f} to {high:.2f})"
+)
 
 # %%
 # Where do the differences come from: chicks, broods or locations?
@@ -130,7 +134,9 @@ panels = grouse.plot_variance()
 # Is the effect of every chick needed? Without it, counts given brood and location would be Poisson.
 # Randomised quantile residuals and the dispersion, each in every draw, say that they are not.
 
-plain = bm.fit("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)", ticks, "poisson", seed=1)
+plain = bm.fit(
+    "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)", ticks, "poisson", seed=1
+)
 plain.residual_checks().counts
 
 # %%

@@ -200,7 +200,7 @@ class Sampled:
         return float(auxiliary_frame(self.posterior).loc["sigma", "Median"])
 
     def fixef(self) -> pd.Series:
-        """Posterior medians of the fixed effects by R's name; ``sigma_x`` of a parameter with predictors, as in brms."""
+        """Posterior medians of the fixed effects by R's name; ``sigma_x`` of a parameter with predictors."""
         return point_frame(self.posterior.whole.fixef)["Median"].rename("estimate")
 
     def se(self) -> pd.Series:
