@@ -20,12 +20,13 @@ from bayesmlm.prior_draws import sample_prior
 from bayesmlm.priors import Priors
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.lmer import fit_lmer
-from bayesmlm.reference.quasi import fit_positions, fit_quasi
+from bayesmlm.reference.quasi import fit_log_sigma, fit_positions, fit_quasi
 from bayesmlm.sampling.settings import Settings
 
 if TYPE_CHECKING:
     from bayesmlm.model import BambiModel
 
+LOG_SIGMA = 2 * 1.2337  # a residual tells 2 about log sigma, the logarithm of its size 1 / (pi^2 / 8)
 LEAST_VARIATION = 0.05  # a correlation of 0.975: the posterior then has a funnel at 1
 ON_KERNEL = "NUTS (nutpie), fixed and group effects integrated out"
 ON_GLMM_KERNEL = "NUTS (nutpie) on all parameters, compiled"
@@ -200,7 +201,13 @@ def _on_graph(design: Design, priors: Priors, settings: Settings, why: str) -> D
     guide = estimate if design.family.is_gaussian_identity else fit_quasi(design)
     told = fit_positions(design) if design.family.is_ordinal else guide
     forms = choose_forms(design, *_information(design, told))
-    built = build_model(design, priors, forms, guide)
+    others = {}
+    if "sigma" in design.others and guide is not None and design.family.link == "identity":
+        own = design.others["sigma"]
+        others["sigma"] = fit_log_sigma(design, guide)
+        share, variance = _information(own, others["sigma"])
+        forms |= choose_forms(own, {k: _sharper(r, LOG_SIGMA) for k, r in share.items()}, variance)
+    built = build_model(design, priors, forms, guide, others)
     tree, seconds = sample(built, design, settings)
     posterior = read_posterior(tree, built.schema, design, settings.seed)
     notes = tuple(convergence_sentences(posterior))
@@ -234,6 +241,11 @@ def _information(
         # A column that the columns before it all but determine has no variation of its own to centre.
         share[b.label] = np.where(_own_variation(b.corr) < LEAST_VARIATION, 0.0, share[b.label])
     return {label: np.nan_to_num(r) for label, r in share.items()}, variance
+
+
+def _sharper(reliability: np.ndarray, factor: float) -> np.ndarray:
+    """Reliability where the data say `factor` times as much."""
+    return factor * reliability / (factor * reliability + 1 - reliability)
 
 
 def _own_variation(corr: np.ndarray) -> np.ndarray:

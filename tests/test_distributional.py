@@ -185,6 +185,7 @@ def test_bambi_predicts_what_the_designs_say(name):
     assert np.isfinite(posterior.mean_ppd.values).all()
 
 
+@pytest.mark.filterwarnings("ignore:Pareto k:bayesmlm.ConvergenceWarning")
 def test_a_fit_recovers_what_sigma_depends_on():
     """Simulated from known values; four posterior standard deviations."""
     n, groups = 300, 15
@@ -194,7 +195,7 @@ def test_a_fit_recovers_what_sigma_depends_on():
     log_sigma = 0.2 + 0.5 * (frame["x"] - 3) + r.normal(0, 0.4, groups)[frame["g"]]
     frame["y"] = 10 + 2 * frame["x"] + varying + r.normal(size=n) * np.exp(log_sigma)
     formula = bm.bf("y ~ x + (1 | g)", sigma="~ x + (1 | g)")
-    fit = bm.fit(formula, frame, seed=3, progress=False)
+    fit = bm.fit(formula, frame, seed=3, draws=2000, progress=False)
     assert int(fit.posterior.sample_stats["diverging"].sum()) == 0
     part = fit.posterior.part("sigma")
     slope = part.fixef.sel(coefficient="x")

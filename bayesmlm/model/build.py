@@ -72,6 +72,7 @@ def build_model(
     priors: Priors,
     forms: Mapping[str, tuple[str, ...]] | None = None,
     estimate: LmerEstimate | None = None,
+    others: Mapping[str, LmerEstimate | None] | None = None,
 ) -> BambiModel:
     """Build the bambi.Model of a design, PyMC graph included.
 
@@ -84,6 +85,8 @@ def build_model(
         sampler moves, not the model. All non-centred if None.
     estimate
         A reference fit of the same model; chains start near it. Anywhere if None.
+    others
+        Fits of the predictors of auxiliary parameters, on the scale of their link, likewise.
 
     Raises
     ------
@@ -104,7 +107,8 @@ def build_model(
         compared = [matched(c, n, model) for c, n in zip(parts, native, strict=True)]
         same = match_response(model, design)
         if same and all(better is None for _, better in compared):
-            return _complete(model, design, priors, [full for full, _ in compared], estimate)
+            made = [full for full, _ in compared]
+            return _complete(model, design, priors, made, {"": estimate, **(others or {})})
         native_response = native_response and same
         native = [n if better is None else better for n, (_, better) in zip(native, compared, strict=True)]
     raise BayesMLMError(f"Bambi reads {texts!r} differently from the design: please report this formula")
@@ -134,7 +138,7 @@ def _complete(
     design: Design,
     priors: Priors,
     components: list[Component],
-    estimate: LmerEstimate | None,
+    estimates: Mapping[str, LmerEstimate | None],
 ) -> BambiModel:
     """Set priors and names, and build the PyMC graph."""
     corr = {p.corr_name for c in components for p in c.plans}
@@ -144,11 +148,13 @@ def _complete(
     public_name(model.response_term, model.response_term.name, taken)
     _set_priors(model, design, priors, components, public)
     model.build()
-    main = public[0]
-    if estimate is not None:
-        start = start_values(design, priors, main.coefficients, main.plans, estimate)
-    else:
-        start = {} if _is_linear(design) else flat_start(design, priors, main.coefficients)
+    start: dict[str, np.ndarray] = {}
+    for name, part in zip(design.parts, public, strict=True):
+        estimate = estimates.get(name)
+        if estimate is not None:
+            start |= start_values(part.design, part.priors, part.coefficients, part.plans, estimate)
+        elif not name and not _is_linear(design):
+            start |= flat_start(design, priors, part.coefficients)
     return BambiModel(model, _schema(design, priors, public), start)
 
 

@@ -82,6 +82,20 @@ def fit_positions(design: Design) -> LmerEstimate | None:
         return None
 
 
+def fit_log_sigma(design: Design, estimate: LmerEstimate) -> LmerEstimate | None:
+    """Fit the predictor of log sigma to the logarithms of a fit's absolute residuals, as if these were normal.
+
+    For normal residuals E log |r / sigma| = (log 2 + digamma(1/2)) / 2 = -0.635. None where there is no such fit.
+    """
+    residual = np.abs(design.y - estimate.fitted)
+    least = SMALL_CHANGE * residual.mean()
+    y = np.log(np.maximum(residual, least)) + 0.635
+    try:
+        return fit_lmer(replace(design.others["sigma"], y=y, weights=None, family=GAUSSIAN, others={}))
+    except (DataError, np.linalg.LinAlgError):
+        return None
+
+
 def _inside(y: np.ndarray, design: Design) -> np.ndarray:
     """Responses moved off the ends of their range, where a link is infinite: the first means, as of glm()."""
     if design.family.support in {"binomial", "unit"}:
