@@ -200,10 +200,8 @@ def test_effects_of_rows_count_as_residuals(fits):
     eta = fit.design.X @ fit.fixef()
     noise = np.log1p(1 / np.mean(np.exp(eta + (row + brood + location) / 2)))
     shares = fit.icc()
-    assert list(shares.index) == ["BROOD", "LOCATION"]
-    np.testing.assert_allclose(
-        shares, np.array([brood, location]) / (row + brood + location + noise), rtol=1e-6
-    )
+    assert list(shares.index) == ["INDEX", "BROOD", "LOCATION"]
+    np.testing.assert_allclose(shares, fit.theta**2 / (row + brood + location + noise), rtol=1e-6)
     fixed = np.var(eta, ddof=1)
     total = fixed + row + brood + location + noise
     np.testing.assert_allclose(fit.r2(), [fixed / total, (fixed + brood + location) / total], rtol=1e-6)
@@ -442,7 +440,7 @@ def test_a_posterior_stands_beside_its_glmer_fit(cbpp):
     assert list(own["term"]) == [*cbpp.fixef().index, "sd__(Intercept)"]
     np.testing.assert_allclose(own["reference"], [*cbpp.fixef(), cbpp.theta[0]])
     assert (own["shift"].abs() < 1).all()
-    assert str(compared).startswith("Posterior beside Laplace")
+    assert str(compared).startswith("Posterior beside maximum likelihood (Laplace)")
     assert str(bm.compare(fit, cbpp)) == str(compared)
     assert str(bm.compare(fit, cbpp.refit(9))).startswith("Posterior beside AGQ(9)")
     with pytest.raises(bm.DataError, match="different models"):

@@ -38,6 +38,14 @@ def chains(n_chains: int = 4, n_draws: int = 100, names: tuple[str, ...] = ("Day
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats_})
 
 
+def counts_of_values():
+    """How often values occur, and how often in replicated data; more values than have room for a name."""
+    number = np.arange(40.0)[::-1] + 1
+    value = [f"{4 * i}-{4 * i + 3}" for i in range(40)]
+    ends = {"conf_low": number - 1, "conf_high": number + 2}
+    return pd.DataFrame({"value": value, "y": number, "y_rep": number + 0.5, **ends})
+
+
 PICTURES = {
     "plot_calibration": lambda: plots.plot_calibration(made.calibration()),
     "plot_caterpillar": lambda: plots.plot_caterpillar(made.effects()),
@@ -51,6 +59,7 @@ PICTURES = {
     ),
     "plot_pooling_panels": lambda: plots.plot_pooling_panels(*made.pooling()),
     "plot_ppc": lambda: plots.plot_ppc(made.replications()),
+    "plot_ppc_counts": lambda: plots.plot_ppc_counts(counts_of_values()),
     "plot_ppc_groups": lambda: plots.plot_ppc_groups(made.statistics()),
     "plot_prior_posterior": lambda: plots.plot_prior_posterior(made.prior_posterior()),
     "plot_profile": lambda: plots.plot_profile(made.profile()),
@@ -511,3 +520,29 @@ def test_hollow_marks_are_filled_with_what_they_lie_on():
             c for c in ax.collections if isinstance(c, PathCollection) and c.get_label() == "no pooling"
         ]
         assert to_hex(hollow.get_facecolor()[0]) == "#000000"
+
+
+# -- counts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_bars_of_counts_have_intervals_of_replicated_ones(root):
+    table = counts_of_values()
+    ax = plots.plot_ppc_counts(table, root=root)
+    height = np.sqrt if root else np.asarray
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], height(table["y"]))
+    segments = np.array(line_collection(ax).get_segments())
+    np.testing.assert_allclose(segments[:-1, :, 1], height(table[["conf_low", "conf_high"]])[:-1])
+    np.testing.assert_allclose(ax.collections[-1].get_offsets()[:, 1], height(table["y_rep"]))
+
+
+def test_names_of_values_keep_apart():
+    ax = plots.plot_ppc_counts(counts_of_values())
+    ax.figure.canvas.draw()
+    boxes = [name.get_window_extent() for name in ax.get_xticklabels()]
+    assert len(boxes) > 4
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def line_collection(ax):
+    return next(c for c in ax.collections if isinstance(c, LineCollection))
