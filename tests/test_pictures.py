@@ -175,7 +175,7 @@ def test_each_block_has_a_line_of_its_share_in_the_order_of_the_formula():
 def test_without_intercepts_or_slopes_that_vary_there_is_nothing_to_draw():
     sd = {"Subject": np.array([6.0])}
     slopes = made_fit("Reaction ~ Days + (0 + Days | Subject)", SLEEP, [250.0, 10.0], sd, 25.0)
-    with pytest.raises(bm.DataError, match="intraclass correlation to draw|nothing to draw"):
+    with pytest.raises(bm.DataError, match="no intraclass correlation to draw"):
         slopes.plot_icc()
     intercepts = made_fit("Reaction ~ Days + (1 | Subject)", SLEEP, [250.0, 10.0], sd, 25.0)
     with pytest.raises(bm.DataError, match=r"no slope varies.*plot_icc draws them"):
