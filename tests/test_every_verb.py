@@ -116,7 +116,18 @@ SLOPE_PICTURES = {
     "plot_vpc": lambda f: f.plot_vpc(),
 }
 # Tested elsewhere: what makes, keeps or builds a fit rather than telling of it.
-ELSEWHERE = {"median_ratio", "pp_check_counts", "draw", "draws", "model", "save", "saved", "printed"}
+ELSEWHERE = {
+    "median_ratio",
+    "pp_check_counts",
+    "draw",
+    "draws",
+    "model",
+    "save",
+    "saved",
+    "printed",
+    "family",
+    "link",
+}
 
 
 @pytest.fixture(scope="module")

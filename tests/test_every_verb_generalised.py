@@ -68,6 +68,12 @@ PICTURE_REFUSED = {
     ("ordinal", "plot_calibration"): "category",
     ("ordinal", "plot_check"): "category",
     ("ordinal", "plot_groups"): "category",
+    ("ordinal", "plot_energy"): "no energies",  # made by hand
+    **{
+        (model, picture): "by least squares"
+        for model in ("binomial", "poisson, crossed", "ordinal")
+        for picture in ("plot_pooling_panels", "plot_shrinkage")
+    },
 }
 
 

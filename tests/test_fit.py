@@ -252,9 +252,9 @@ def press_ctrl_c_while_sampling(monkeypatch, after):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"family": "poisson"}, bm.BayesMLMError, "only family = 'gaussian'"),
-        ({"link": "log"}, bm.BayesMLMError, "identity link"),
-        ({"weights": "n"}, bm.BayesMLMError, "bm.lmer"),
+        ({"family": "poison"}, bm.BayesMLMError, "Did you mean 'poisson'"),
+        ({"link": "logit"}, bm.BayesMLMError, "family 'gaussian' takes 'identity', 'log', 'inverse'"),
+        ({"weights": "n"}, bm.DataError, "weights: unknown column 'n'"),
         (
             {"sampler": "kernel", "priors": {"Days": bm.cauchy()}},
             bm.SamplingError,

@@ -442,7 +442,7 @@ def test_a_posterior_stands_beside_its_glmer_fit(cbpp):
     assert (own["shift"].abs() < 1).all()
     assert str(compared).startswith("Posterior beside maximum likelihood (Laplace)")
     assert str(bm.compare(fit, cbpp)) == str(compared)
-    assert str(bm.compare(fit, cbpp.refit(9))).startswith("Posterior beside AGQ(9)")
+    assert str(bm.compare(fit, cbpp.refit(9))).startswith("Posterior beside maximum likelihood (AGQ(9))")
     with pytest.raises(bm.DataError, match="different models"):
         bm.compare(fit, cbpp.update(link="probit"))
 

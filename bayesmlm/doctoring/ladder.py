@@ -129,7 +129,7 @@ def _formula(design: Design, position: int, bar: str) -> str:
     """Write the whole formula with another bar in the place of a block, all bars in the order written."""
     f = design.formula
     mine = design.blocks[position].bar
-    bars = [bar if b is mine else str(b) for b in f.bars]
+    bars = [bar if b == mine else str(b) for b in f.bars]
     return f"{f.response} ~ {' + '.join([str(f.fixed), *(b for b in bars if b)])}"
 
 
