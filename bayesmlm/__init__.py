@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from bayesmlm import plots
     from bayesmlm.anova_tables import Anova, TermAnova, anova
     from bayesmlm.datasets import describe_dataset, list_datasets, load_dataset
+    from bayesmlm.distributional import formula
     from bayesmlm.explained import Explained, explain
     from bayesmlm.fits.comparing import compare
     from bayesmlm.fits.criticism import loo_compare
     from bayesmlm.fits.tabulating import table
     from bayesmlm.fitting import fit, prior_predictive
-    from bayesmlm.formula import parse_formula
+    from bayesmlm.formulas import parse_formula
     from bayesmlm.frequentist import ReferenceFit, lmer
     from bayesmlm.generalised import GlmerFit, glmer
     from bayesmlm.linear import LinearFit, complete_pooling, lm, no_pooling
@@ -61,13 +62,13 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "bayesmlm.anova_tables": ("Anova", "TermAnova", "anova"),
     "bayesmlm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
-    "bayesmlm.distributional": ("bf",),
+    "bayesmlm.distributional": ("formula",),
     "bayesmlm.explained": ("Explained", "explain"),
     "bayesmlm.fits.comparing": ("compare",),
     "bayesmlm.fits.criticism": ("loo_compare",),
     "bayesmlm.fits.tabulating": ("table",),
     "bayesmlm.fitting": ("fit", "prior_predictive"),
-    "bayesmlm.formula": ("parse_formula",),
+    "bayesmlm.formulas": ("parse_formula",),
     "bayesmlm.frequentist": ("ReferenceFit", "lmer"),
     "bayesmlm.generalised": ("GlmerFit", "glmer"),
     "bayesmlm.linear": ("LinearFit", "complete_pooling", "lm", "no_pooling"),
@@ -99,7 +100,6 @@ __all__ = [
     "TermAnova",
     "anova",
     "beta",
-    "bf",
     "cauchy",
     "compare",
     "complete_pooling",
@@ -108,6 +108,7 @@ __all__ = [
     "explain",
     "exponential",
     "fit",
+    "formula",
     "gamma",
     "glmer",
     "half_cauchy",

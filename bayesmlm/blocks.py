@@ -12,7 +12,7 @@ from bayesmlm.coding import model_columns
 from bayesmlm.columns import Factor
 from bayesmlm.errors import DataError, DataWarning, warn
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Bar, Formula
+from bayesmlm.formulas import Bar, Formula
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from bayesmlm.columns import Factor, Value
 from bayesmlm.errors import DataError
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Linear, Term
+from bayesmlm.formulas import Linear, Term
 from bayesmlm.syntax import Call, Name, Node
 
 RANK_TOLERANCE = 1e-7  # R's lm() and lmer(): what is left of a column once the earlier ones are projected out

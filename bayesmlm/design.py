@@ -17,7 +17,7 @@ from bayesmlm.columns import as_frame, row_labels
 from bayesmlm.errors import DataError, DataWarning, FormulaError, did_you_mean, warn
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.families import GAUSSIAN, Family
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.responses import read_response
 from bayesmlm.rows import complete_rows, row_values, used_columns
 from bayesmlm.source import Learned

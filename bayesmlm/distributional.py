@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from bayesmlm.errors import FormulaError
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.syntax import Name
 
 
-def bf(formula: str | Formula, *others: str, **named: str) -> Formula:
+def formula(formula: str | Formula, *others: str, **named: str) -> Formula:
     """Return the formula of a distributional model: predictors for the mean and for auxiliary parameters.
 
     Parameters
@@ -34,7 +34,7 @@ def bf(formula: str | Formula, *others: str, **named: str) -> Formula:
 
     Examples
     --------
-    >>> bf("y ~ x + (1 | g)", sigma="~ x").spelled
+    >>> formula("y ~ x + (1 | g)", sigma="~ x").spelled
     'y ~ x + (1 | g), sigma ~ x'
     """
     main = parse_formula(formula) if isinstance(formula, str) else formula

@@ -14,7 +14,7 @@ from bayesmlm.design import Design, build_design
 from bayesmlm.errors import DataWarning
 from bayesmlm.explaining import Explanation, Finding, explanation
 from bayesmlm.families import read_family
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.report.equation import Equation, equation
 from bayesmlm.report.explanation import bar_frame, explanation_report, level_frame, term_frame
 from bayesmlm.report.findings import sentence

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesmlm.formula import Formula
+from bayesmlm.formulas import Formula
 from bayesmlm.prior_draws import prior_data
 from bayesmlm.result import Fit
 from bayesmlm.reuse import fit_or_load
@@ -45,7 +45,7 @@ def fit(
     Parameters
     ----------
     formula
-        lme4's formula, such as ``"course ~ female + (1 + female | school)"``; `bf` joins it with formulas of
+        lme4's formula, such as ``"course ~ female + (1 + female | school)"``; `formula` joins it with formulas of
         auxiliary parameters, such as sigma.
     data
         A data frame of pandas, polars or another library that narwhals knows.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import BayesMLMError, ConvergenceWarning, warn
-from bayesmlm.formula import Formula
+from bayesmlm.formulas import Formula
 from bayesmlm.intervals import (
     as_statistic,
     bootstrap_frame,

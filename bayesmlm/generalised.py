@@ -13,7 +13,7 @@ from bayesmlm.design import Design, build_design
 from bayesmlm.errors import BayesMLMError, ConvergenceWarning, warn
 from bayesmlm.estimates import Estimates
 from bayesmlm.families import Family, read_family
-from bayesmlm.formula import Formula
+from bayesmlm.formulas import Formula
 from bayesmlm.glmm_intervals import (
     bootstrap_glmer,
     bootstrap_intervals_glmer,

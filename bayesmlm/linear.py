@@ -11,7 +11,7 @@ from scipy import stats
 
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import FormulaError
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.reference.pooling import LinearEstimate, NoPooling, fit_linear
 from bayesmlm.reference.pooling import complete_pooling as pool_completely
 from bayesmlm.reference.pooling import no_pooling as pool_nothing

@@ -15,7 +15,7 @@ from bayesmlm.columns import Factor, as_frame
 from bayesmlm.design import Design, log_exposure
 from bayesmlm.errors import DataError, FormulaError, did_you_mean
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Bar, Formula
+from bayesmlm.formulas import Bar, Formula
 from bayesmlm.new_responses import new_response
 from bayesmlm.rows import row_values
 from bayesmlm.syntax import Node, names_in

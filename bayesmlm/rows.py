@@ -11,7 +11,7 @@ import pandas as pd
 from bayesmlm.columns import missing_rows
 from bayesmlm.errors import DataError, DataWarning, did_you_mean, warn
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Formula
+from bayesmlm.formulas import Formula
 from bayesmlm.syntax import Name, Node, names_in
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bayesmlm.design import Design, build_design
 from bayesmlm.errors import DataWarning, FormulaError, PriorError, warn
 from bayesmlm.families import Family, read_family
-from bayesmlm.formula import Formula
+from bayesmlm.formulas import Formula
 from bayesmlm.priors import Priors, build_priors, parts_of
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from bayesmlm.columns import as_frame
 from bayesmlm.design import Design
 from bayesmlm.errors import DataError, FormulaError
-from bayesmlm.formula import Bar, Formula, Linear, parse_formula
+from bayesmlm.formulas import Bar, Formula, Linear, parse_formula
 from bayesmlm.syntax import Binary, Call, Name, Node, Paren, Unary, parse_expression, walk
 
 KEEP: Any = object()  # an argument that stays what it was; None would take it away

@@ -9,7 +9,7 @@ from bayesmlm.blocks import Block
 from bayesmlm.design import Design
 from bayesmlm.errors import FormulaError
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Bar, Formula, parse_formula
+from bayesmlm.formulas import Bar, Formula, parse_formula
 from bayesmlm.syntax import Node
 
 

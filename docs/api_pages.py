@@ -25,6 +25,7 @@ SUBJECTS = {
         "lm",
         "complete_pooling",
         "no_pooling",
+        "formula",
         "parse_formula",
     ),
     "Comparing and tabulating": ("compare", "loo_compare", "anova", "table"),

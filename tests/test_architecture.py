@@ -16,7 +16,7 @@ ORDER = [
     "averages",
     "datasets",
     "syntax",
-    "formula",
+    "formulas",
     "distributional",
     "transforms",
     "columns",

@@ -18,7 +18,7 @@ from bayesmlm.design import Design, build_design
 from bayesmlm.errors import DataError, DataWarning
 from bayesmlm.evaluate import Evaluator
 from bayesmlm.families import read_family
-from bayesmlm.formula import parse_formula
+from bayesmlm.formulas import parse_formula
 from bayesmlm.rows import used_columns
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "lme4.json").read_text())

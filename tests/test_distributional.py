@@ -28,11 +28,14 @@ FRAME = pd.DataFrame(
     }
 )
 MODELS = {
-    "sigma": (bm.bf("y ~ x + (1 | g)", sigma="~ z + (1 | g)"), "gaussian"),
-    "sigma of t": (bm.bf("y ~ x + (1 | g)", "sigma ~ f"), "t"),
-    "psi": (bm.bf("count ~ x + (1 | g)", psi="~ z + (z | g)"), "zero_inflated_poisson"),
-    "two": (bm.bf("count ~ 1 + (1 | g)", "reciprocal_dispersion ~ x", psi="~ z"), "hurdle_negativebinomial"),
-    "scaled": (bm.bf("y ~ x + (1 | g)", sigma="~ scale(z) + poly(x, 2) + offset(z)"), "gaussian"),
+    "sigma": (bm.formula("y ~ x + (1 | g)", sigma="~ z + (1 | g)"), "gaussian"),
+    "sigma of t": (bm.formula("y ~ x + (1 | g)", "sigma ~ f"), "t"),
+    "psi": (bm.formula("count ~ x + (1 | g)", psi="~ z + (z | g)"), "zero_inflated_poisson"),
+    "two": (
+        bm.formula("count ~ 1 + (1 | g)", "reciprocal_dispersion ~ x", psi="~ z"),
+        "hurdle_negativebinomial",
+    ),
+    "scaled": (bm.formula("y ~ x + (1 | g)", sigma="~ scale(z) + poly(x, 2) + offset(z)"), "gaussian"),
 }
 
 
@@ -47,7 +50,7 @@ def built(name, priors=None):
 
 
 def test_formulas_are_given_by_name_or_with_a_left_side():
-    one, two = bm.bf("y ~ x", sigma="~ z + (1 | g)"), bm.bf("y ~ x", "sigma ~ z + (1 | g)")
+    one, two = bm.formula("y ~ x", sigma="~ z + (1 | g)"), bm.formula("y ~ x", "sigma ~ z + (1 | g)")
     assert one == two
     assert one.spelled == two.spelled == "y ~ x, sigma ~ z + (1 | g)"
 
@@ -64,12 +67,12 @@ def test_formulas_are_given_by_name_or_with_a_left_side():
 )
 def test_formulas_that_cannot_be(arguments, named, message):
     with pytest.raises(bm.FormulaError, match=message):
-        bm.bf(*arguments, **named)
+        bm.formula(*arguments, **named)
 
 
 def test_every_formula_has_a_design_of_the_same_rows():
     frame = FRAME.assign(z=FRAME["z"].where(FRAME.index != 3))
-    design = build_design(bm.bf("y ~ x + (1 | g)", sigma="~ z + (1 | g)"), frame)
+    design = build_design(bm.formula("y ~ x + (1 | g)", sigma="~ z + (1 | g)"), frame)
     (own,) = design.others.values()
     assert design.nobs == own.nobs == ROWS - 1
     assert design.dropped == {"z": 1}
@@ -81,10 +84,10 @@ def test_every_formula_has_a_design_of_the_same_rows():
 
 def test_errors_point_into_the_formula_that_has_them():
     with pytest.raises(bm.FormulaError, match="unknown column 'q'") as caught:
-        build_design(bm.bf("y ~ x + (1 | g)", sigma="~ q"), FRAME)
+        build_design(bm.formula("y ~ x + (1 | g)", sigma="~ q"), FRAME)
     assert "~ q" in str(caught.value)
     with pytest.raises(bm.FormulaError, match=r"shape is no parameter that can have predictors.*sigma"):
-        build_design(bm.bf("y ~ x + (1 | g)", shape="~ x"), FRAME)
+        build_design(bm.formula("y ~ x + (1 | g)", shape="~ x"), FRAME)
 
 
 # -- priors -------------------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ def test_a_fit_recovers_what_sigma_depends_on():
     varying = r.normal(0, 1, groups)[frame["g"]]
     log_sigma = 0.2 + 0.5 * (frame["x"] - 3) + r.normal(0, 0.4, groups)[frame["g"]]
     frame["y"] = 10 + 2 * frame["x"] + varying + r.normal(size=n) * np.exp(log_sigma)
-    formula = bm.bf("y ~ x + (1 | g)", sigma="~ x + (1 | g)")
+    formula = bm.formula("y ~ x + (1 | g)", sigma="~ x + (1 | g)")
     fit = bm.fit(formula, frame, seed=3, draws=2000, progress=False)
     assert int(fit.posterior.sample_stats["diverging"].sum()) == 0
     part = fit.posterior.part("sigma")

@@ -16,7 +16,7 @@ from bayesmlm.doctoring import boundary_frame, convergence, degenerate, verdicts
 from bayesmlm.doctoring.climb import climb, linear_loglik
 from bayesmlm.doctoring.elpd import linear_elpd
 from bayesmlm.doctoring.ladder import reduced_design, rungs
-from bayesmlm.formula import parse_formula
+from bayesmlm.formulas import parse_formula
 from bayesmlm.priors import build_priors
 from bayesmlm.reference.lmer import fit_lmer
 from bayesmlm.report.diagnosis import combination, driven

@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from bayesmlm.errors import FormulaError
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.syntax import Binary, Node, Paren, Unary, deparse, parse_expression, walk
 
 SETTINGS = settings(max_examples=80, deadline=None, derandomize=True)

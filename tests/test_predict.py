@@ -14,7 +14,7 @@ from random_designs import random_frame
 
 import bayesmlm as bm
 from bayesmlm.errors import DataError, DataWarning, FormulaError
-from bayesmlm.formula import parse_formula
+from bayesmlm.formulas import parse_formula
 from bayesmlm.reference.predict import simulate_response
 from bayesmlm.updating import update_formula
 

@@ -22,7 +22,7 @@ FRAME = pd.DataFrame(
 TIGHT = {"fixed": bm.normal(0, 0.3), "covariance": bm.decov(scale=0.3)}
 MODELS = {
     "sigma": (
-        bm.bf("y ~ x + (1 | g)", sigma="~ z + (1 | g)"),
+        bm.formula("y ~ x + (1 | g)", sigma="~ z + (1 | g)"),
         "gaussian",
         {
             **TIGHT,
@@ -30,7 +30,7 @@ MODELS = {
         },
     ),
     "psi": (
-        bm.bf("count ~ x + (1 | g)", psi="~ z"),
+        bm.formula("count ~ x + (1 | g)", psi="~ z"),
         "zero_inflated_poisson",
         {**TIGHT, "(Intercept)": bm.normal(0, 1), "psi": {"fixed": bm.normal(0, 0.5)}},
     ),

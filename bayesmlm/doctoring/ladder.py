@@ -18,7 +18,7 @@ from bayesmlm.blocks import label_order
 from bayesmlm.coding import model_columns
 from bayesmlm.design import Block, Design
 from bayesmlm.explaining.pieces import Made, block_columns, evaluator_of
-from bayesmlm.formula import Bar, parse_formula
+from bayesmlm.formulas import Bar, parse_formula
 from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.glmm.estimate import GlmerEstimate
 

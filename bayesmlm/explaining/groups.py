@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesmlm.design import Design
 from bayesmlm.explaining.pieces import evaluator_of
-from bayesmlm.formula import Bar
+from bayesmlm.formulas import Bar
 
 SAME, NESTED, COMPLETE, PARTLY = "same", "nested", "crossed", "partly crossed"
 PREFIX_SHARE = 0.8  # of the groups whose labels are 1, 2, ..., k without a gap

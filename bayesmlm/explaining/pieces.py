@@ -12,7 +12,7 @@ import numpy as np
 from bayesmlm.columns import Factor, Value
 from bayesmlm.design import Block, Design
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Linear
+from bayesmlm.formulas import Linear
 from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, names_in
 
 WRAPPERS = {"as.vector", "as.numeric", "as.double"}  # which change nothing of what a number means

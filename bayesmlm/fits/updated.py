@@ -9,7 +9,7 @@ from bayesmlm.columns import as_frame
 from bayesmlm.drawing import default_accept, sampler_obstacle
 from bayesmlm.errors import DataError, SamplingError, did_you_mean
 from bayesmlm.fits.base import Sampled
-from bayesmlm.formula import Formula, parse_formula
+from bayesmlm.formulas import Formula, parse_formula
 from bayesmlm.priors import build_priors
 from bayesmlm.rows import expressions
 from bayesmlm.sampling.settings import Settings, new_seed

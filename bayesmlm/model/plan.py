@@ -13,7 +13,7 @@ from bayesmlm.bambi_draws import BlockSchema, Variable
 from bayesmlm.columns import Factor
 from bayesmlm.design import Block, Design
 from bayesmlm.evaluate import Evaluator
-from bayesmlm.formula import Term
+from bayesmlm.formulas import Term
 from bayesmlm.model.translate import Piece, plain_name, ready_made, translate, translate_term
 from bayesmlm.priors import Distribution, Joint, Priors
 from bayesmlm.syntax import Name, names_in

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm.columns import level_text
-from bayesmlm.formula import Term
+from bayesmlm.formulas import Term
 from bayesmlm.syntax import Binary, Call, Name, Node, Number, Paren, String, Unary
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from bayesmlm import blocks, covariance, design, source, transforms
-from bayesmlm.distributional import bf
+from bayesmlm.distributional import formula
 from bayesmlm.errors import FileError
 from bayesmlm.families import family
-from bayesmlm.formula import Bar, Formula, parse_formula
+from bayesmlm.formulas import Bar, Formula, parse_formula
 from bayesmlm.priors import build, families, joint
 from bayesmlm.reference import estimate
 from bayesmlm.sampling import settings
@@ -202,7 +202,7 @@ def decode(value: Any, arrays: Mapping[str, Named]) -> Any:
         case "formula":
             return parse_formula(str(inside))
         case "formulas":
-            return bf(str(inside), **dict(value["others"]))
+            return formula(str(inside), **dict(value["others"]))
         case "bar":
             start, end = value["place"]
             return replace(parse_formula(f"~ {inside}").bars[0], start=start, end=end)
