@@ -161,6 +161,12 @@ def reference_shares(design: Design, estimate: LmerEstimate, labels: Mapping[str
     return _frame(rows)
 
 
+def share_rows(icc: pd.Series, r2: pd.Series, labels: Mapping[str, str]) -> pd.DataFrame:
+    """ICC of each group, and marginal and conditional R2, of a fit that has them as numbers."""
+    rows = [_value("share", "icc", v, labels.get(str(g), str(g))) for g, v in icc.items()]
+    return _frame([*rows, *(_value("share", f"r2_{name}", v) for name, v in r2.items())])
+
+
 def linear_sigma(estimate: LinearEstimate) -> pd.DataFrame:
     """Residual standard deviation of a linear model, under the name it has in multilevel models."""
     return _frame([_value("random", "sd__Observation", estimate.sigma, "Residual")])

@@ -166,6 +166,14 @@ def test_models_of_all_kinds_stand_side_by_side(cbpp, ticks):
         assert "binomial [logit]" in made
 
 
+def test_shares_of_a_glmer_fit_are_its_own(cbpp):
+    ref = cbpp.reference()
+    frame = bm.table(ref).frame.set_index("term")
+    assert frame.loc["icc", "estimate"] == ref.icc()["herd"]
+    assert frame.loc["r2_conditional", "estimate"] == ref.r2()["conditional"]
+    assert "Shares of variance are those on the scale of the linear predictor." in str(bm.table(ref))
+
+
 def test_tables_of_linear_models_have_no_row_for_the_family():
     linear = bm.lmer("TICKS ~ YEAR + (1 | BROOD)", bm.load_dataset("grouseticks"))
     assert bm.table(linear).to_frame().columns.names == ["response", "model", "method"]

@@ -15,6 +15,7 @@ from bayesmlm.fits.base import Sampled
 from bayesmlm.frequentist import ReferenceFit
 from bayesmlm.generalised import GlmerFit
 from bayesmlm.linear import LinearFit
+from bayesmlm.link_scale import has_link_residual
 from bayesmlm.meanings import ratio
 from bayesmlm.report.distributions import response_name
 from bayesmlm.report.model_cells import Head, Style
@@ -158,6 +159,7 @@ def _rows(
     if isinstance(model, GlmerFit):
         return [
             model_rows.parameter_rows(model.tidy(conf_level=prob, exponentiate=bool(kind)), labels),
+            *_shares(model, labels),
             model_rows.size_rows(model.nobs, model.ngroups),
             model_rows.criterion_rows(model.estimate),
         ]
@@ -168,6 +170,13 @@ def _rows(
         model_rows.size_rows(model.nobs, model.ngroups, model.posterior.n_draws),
         *criteria,
     ]
+
+
+def _shares(model: GlmerFit, labels: Mapping[str, str]) -> list[pd.DataFrame]:
+    """Shares of the variance on the scale of the link, of a family and link that have one."""
+    if not has_link_residual(model.design):
+        return []
+    return [model_rows.share_rows(model.icc(), model.r2(), labels)]
 
 
 def _scale_notes(models: Mapping[str, Model], frame: pd.DataFrame) -> list[str]:
