@@ -31,7 +31,7 @@ from bayesmlm.reference.estimate import LmerEstimate
 from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.reference.pooling import LinearEstimate
 from bayesmlm.tables import flat, icc_draws, mad_sd, reference_icc
-from bayesmlm.variance import VarianceParts, variance_parts
+from bayesmlm.variance import VarianceParts, is_overdispersion, variance_parts
 
 COLUMNS = ["part", "group", "term", "estimate", "std_error", "conf_low", "conf_high", "p_value"]
 PARTS = ("fixed", "random", "share", "size", "fit")
@@ -121,7 +121,8 @@ def posterior_shares(
         gaussian = design.family.is_gaussian_identity
         icc = icc_draws(posterior, None if gaussian else residual_draws_on_link(design, posterior))
         names = [labels.get(label, label) for label in icc["group"].values.tolist()]
-        rows = [("icc", name, flat(icc)[:, j]) for j, name in enumerate(names)]
+        single = {labels.get(b.label, b.label) for b in design.blocks if is_overdispersion(design, b)}
+        rows = [("icc", name, flat(icc)[:, j]) for j, name in enumerate(names) if name not in single]
         parts = posterior_variance(design, posterior)
         rows += [("r2_marginal", None, parts.marginal_r2.ravel())]
         rows += [("r2_conditional", None, parts.conditional_r2.ravel())]

@@ -20,7 +20,7 @@ from bayesmlm.newdata import new_design, rows_of_fit
 from bayesmlm.outcome import outcome_of
 from bayesmlm.predicting import linear_predictor_draws, pieces, sample_of
 from bayesmlm.tables import check_probability, flat, icc_draws, point_frame
-from bayesmlm.variance import VarianceParts, variance_parts
+from bayesmlm.variance import VarianceParts, is_overdispersion, variance_parts
 
 CHUNK = 4_000_000  # numbers in one array of rows x draws: 32 MB
 KINDS = ("share", "correlation")
@@ -190,7 +190,8 @@ def level_icc_draws(
     """Draws of the intraclass correlation of each block, (chain, draw, share) with the blocks' labels.
 
     With v_k = z_k' Sigma_k z_k, the variance that block k gives to a row, and v = sum_k v_k + sigma^2, in generalised
-    models with the distribution-specific variance on the scale of the link in the place of sigma^2:
+    models with the distribution-specific variance on the scale of the link in the place of sigma^2 (an effect for every
+    row, which stands for overdispersion, counts in v only):
 
     - ``"share"``: v_k / v, the share of the variance that lies at this level;
     - ``"correlation"``: sum of v_l over k and all blocks whose factor contains that of k, over v. Two rows in one class
@@ -223,6 +224,8 @@ def level_icc_draws(
             ]
         )
         shares = variances / (variances.sum(axis=1) + residual)[:, None]
+    kept = [k for k, b in enumerate(blocks) if not is_overdispersion(design, b)]
+    blocks, shares = [blocks[k] for k in kept], shares[:, kept]
     if kind == "correlation":
         # inside[k, l]: two rows in one unit of k are in one unit of l too
         inside = np.array([[is_nested(b, other) for other in blocks] for b in blocks], dtype=float)

@@ -131,6 +131,8 @@ def test_one_effect_per_row_is_overdispersion_not_between_groups(data):
     residual = residual_draws_on_link(fitted.design, p)
     expected = at["g"] / (at["g"] + at["row"] + residual)
     np.testing.assert_allclose(fitted.icc(False, summary=False).values[0, :, 0], expected)
+    assert fitted.icc().index.tolist() == ["g"]
+    np.testing.assert_allclose(fitted.icc(summary=False).values[0, :, 0], expected)
 
 
 def test_one_estimate_and_many_draws_are_computed_alike(data):
