@@ -10,6 +10,7 @@ from bayesmlm.design import Design
 from bayesmlm.doctoring import Findings, climb, degenerate, verdicts
 from bayesmlm.doctoring.climb import COLUMNS
 from bayesmlm.reference.estimate import LmerEstimate
+from bayesmlm.reference.glmm.estimate import GlmerEstimate
 from bayesmlm.report.diagnosis import doctor_sentences
 from bayesmlm.report.doctor import doctor_report
 
@@ -61,7 +62,9 @@ def with_verdicts(ladder: pd.DataFrame) -> pd.DataFrame:
     return ladder.assign(verdict=verdicts(ladder))
 
 
-def diagnose_reference(design: Design, estimate: LmerEstimate, ladder: bool | None = None) -> Diagnosis:
+def diagnose_reference(
+    design: Design, estimate: LmerEstimate | GlmerEstimate, ladder: bool | None = None
+) -> Diagnosis:
     """Examine a reference fit.
 
     Parameters

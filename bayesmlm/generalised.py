@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from bayesmlm.design import Design, build_design
+from bayesmlm.diagnosed import Diagnosis, diagnose_reference
 from bayesmlm.errors import BayesMLMError, ConvergenceWarning, warn
 from bayesmlm.estimates import Estimates
 from bayesmlm.families import Family, read_family
@@ -98,6 +99,43 @@ class GlmerFit(Estimates):
         """
         found = self.estimate.residuals(choose(type, RESIDUALS, "type"))
         return found / self.sigma if scaled else found
+
+    def doctor(self, ladder: bool | None = None) -> Diagnosis:
+        """Say which effects do not vary by this fit, and what could be left out; see `bayesmlm.Fit.doctor`.
+
+        `ladder` says whether to compare with simpler models, by likelihood; if None, where the fit is singular.
+        """
+        return diagnose_reference(self.design, self.estimate, ladder)
+
+    def residual_checks(self) -> NoReturn:
+        """Not defined: a generalised model has no normal residuals. `bayesmlm.Fit.residual_checks` has other ones.
+
+        Raises
+        ------
+        BayesMLMError
+            Always, with what to do instead.
+        """
+        raise BayesMLMError(
+            "residuals of a generalised model are not normal, so these checks are none: bm.fit(...).residual_checks() "
+            "has randomised quantile residuals and the dispersion, residuals(type=) of this fit has four kinds"
+        )
+
+    plot_check = residual_checks
+
+    def proportional_change(self, null: Any = None) -> NoReturn:
+        """Not defined: adding predictors rescales all variances of a generalised model.
+
+        Raises
+        ------
+        BayesMLMError
+            Always, with what to do instead.
+        """
+        raise BayesMLMError(
+            "the residual variance on the scale of a link cannot shrink, so that predictors rescale all other "
+            "variances and their change is not what is explained (Snijders & Bosker 2012, chapter 17): see r2()"
+        )
+
+    pcv = proportional_change
 
     def icc(self, by_group: bool = True, *, approximation: str | None = None) -> pd.Series:
         """Intraclass correlation on the scale of the link: the share of the variance that lies between groups.

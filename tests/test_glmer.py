@@ -501,3 +501,25 @@ def test_separation_is_not_called_converged_without_a_word():
     apart = SIM.assign(y=SIM.bin3.where(SIM.h != "h1", 1), first=(SIM.h == "h1").astype(float))
     fit = bm.glmer("y ~ first + x + (1 | g)", apart)
     assert not fit.estimate.converged or fit.se()["first"] > 100
+
+
+def test_the_doctor_climbs_down_by_likelihood(cbpp):
+    diagnosis = cbpp.doctor(ladder=True)
+    assert not diagnosis.singular
+    whole, none = diagnosis.frame["loglik"]
+    assert whole == pytest.approx(cbpp.loglik)
+    assert none < whole - 5
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("residual_checks", "quantile residuals"),
+        ("plot_check", "quantile residuals"),
+        ("proportional_change", r"r2\(\)"),
+        ("pcv", r"r2\(\)"),
+    ],
+)
+def test_what_is_not_defined_says_why(cbpp, verb, words):
+    with pytest.raises(bm.BayesMLMError, match=words):
+        getattr(cbpp, verb)()
